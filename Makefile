@@ -1,0 +1,43 @@
+# make demo   trains the example          make test   every gate that a change must pass
+# Needs git, make and Python 3.11 or newer; uv and everything else is brought from here.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := .tools/bin/uv
+RUN := $(UV) run --frozen
+
+.PHONY: demo test format check unit benchmark
+.DEFAULT_GOAL := test
+
+demo: .venv/synced
+	$(RUN) greenroom run examples/cartpole-dqn.yaml
+
+test: check unit
+
+# Fast gates first: formatting, lint, types, layering.
+check: .venv/synced
+	$(RUN) ruff format --check
+	$(RUN) ruff check
+	$(RUN) lint-imports
+	$(RUN) mypy
+
+unit: .venv/synced
+	$(RUN) pytest -n auto
+
+format: .venv/synced
+	$(RUN) ruff format
+	$(RUN) ruff check --fix
+
+# The table in docs/performance.md; peers are installed by a dependency group of their own.
+benchmark: .venv/synced
+	$(RUN) --group benchmarks python benchmarks/dqn_cartpole.py
+	$(RUN) python benchmarks/acting.py
+
+.venv/synced: $(UV) pyproject.toml uv.lock crds/pyproject.toml worker/pyproject.toml operator/pyproject.toml
+	$(UV) sync --frozen --python $(PYTHON)
+	@touch $@
+
+$(UV):
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Greenroom needs Python 3.11 or newer. Got: {sys.version.split()[0]}"'
+	$(PYTHON) -m venv .tools
+	.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

@@ -1,0 +1,58 @@
+"""The RLExperiment API: typed models, files, and what is wrong with them.
+
+    from greenroom_api import load_experiment
+
+    experiment = load_experiment("examples/cartpole-dqn.yaml")
+    experiment.spec.agent.dqn.learning_rate
+
+Names are camelCase in files and snake_case in Python.
+"""
+
+from greenroom_api.agent import Agent, CustomAgent
+from greenroom_api.dqn import DQN, Epsilon, PrioritizedReplay
+from greenroom_api.environment import Environment, Gymnasium, Wrapper
+from greenroom_api.errors import InvalidExperiment, Problem
+from greenroom_api.experiment import ExperimentSpec, Metadata, RLExperiment
+from greenroom_api.fields import HyperparameterField, agent_fields
+from greenroom_api.loading import (
+    dump_experiment,
+    load_experiment,
+    parse_experiment,
+    parse_section,
+)
+from greenroom_api.networks import MLP, Network
+from greenroom_api.replay import Replay, smallest_error_buffer
+from greenroom_api.roles import Actors, Checkpoint, Evaluator, Learner, Stop
+from greenroom_api.values import Duration
+
+__all__ = [
+    "DQN",
+    "MLP",
+    "Actors",
+    "Agent",
+    "Checkpoint",
+    "CustomAgent",
+    "Duration",
+    "Environment",
+    "Epsilon",
+    "Evaluator",
+    "ExperimentSpec",
+    "Gymnasium",
+    "HyperparameterField",
+    "InvalidExperiment",
+    "Learner",
+    "Metadata",
+    "Network",
+    "PrioritizedReplay",
+    "Problem",
+    "RLExperiment",
+    "Replay",
+    "Stop",
+    "Wrapper",
+    "agent_fields",
+    "dump_experiment",
+    "load_experiment",
+    "parse_experiment",
+    "parse_section",
+    "smallest_error_buffer",
+]

@@ -1,0 +1,40 @@
+"""``spec.agent``: the algorithm and its hyperparameters."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from greenroom_api.base import ApiModel, OneOf
+from greenroom_api.dqn import DQN
+from greenroom_api.values import ImportPath, JsonObject
+
+
+class CustomAgent(ApiModel):
+    """An agent from a package of one's own."""
+
+    builder: ImportPath = Field(
+        description="Class that implements greenroom.core.AgentBuilder, written module:Class. "
+        "It must be importable wherever the experiment runs.",
+    )
+    config: JsonObject = Field(
+        default={},
+        description="Hyperparameters of the agent. They are checked against the builder's "
+        "config_class when the experiment starts.",
+    )
+
+
+class Agent(OneOf):
+    """The agent: one member, named after its algorithm."""
+
+    members: ClassVar[tuple[str, ...]] = ("dqn", "custom")
+
+    dqn: DQN | None = Field(
+        default=None,
+        description="Deep Q-network (Mnih et al. 2015), for environments with one discrete "
+        "action. All its fields have defaults: {} is a complete choice.",
+    )
+    custom: CustomAgent | None = Field(
+        default=None, description="An agent from a package of one's own."
+    )

@@ -1,0 +1,188 @@
+"""Signals, kills and broken environments: nothing saved is lost, and what happened is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from small import SPEC, dqn, equal, experiment, parameters, rows, run
+
+from greenroom.errors import (
+    CheckpointError,
+    CheckpointMismatch,
+    EnvironmentFault,
+    RunDirectoryError,
+    TrainingDiverged,
+)
+
+STEPS = 20_000
+
+
+def write_file(directory: Path, **changes: Any) -> Path:
+    path = directory / "small.yaml"
+    content = {
+        "apiVersion": "greenroom.dev/v1alpha1",
+        "kind": "RLExperiment",
+        "metadata": {"name": "small"},
+        "spec": SPEC | {"stop": {"environmentSteps": STEPS}} | changes,
+    }
+    path.write_text(json.dumps(content))  # JSON is YAML
+    return path
+
+
+def start(file: Path, directory: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "greenroom", "run", str(file), "--json"]
+    return subprocess.Popen(
+        [*command, "--run-directory", str(directory), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(condition: Any, process: subprocess.Popen[str], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and process.poll() is None:
+        assert time.monotonic() < deadline, "it did not come so far in time"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+)
+def test_a_signal_ends_with_a_checkpoint_that_resumes_exactly(
+    number: signal.Signals, status: int, tmp_path: Path
+) -> None:
+    file = write_file(tmp_path)
+    directory = tmp_path / "run"
+    process = start(file, directory)
+    wait_for(lambda: (directory / "metrics.jsonl").exists() and rows(directory), process)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == status, errors
+    summary = json.loads(output.splitlines()[-1])
+    assert summary["state"] == "Interrupted"
+    assert 0 < summary["environmentSteps"] < STEPS
+
+    resumed = start(file, directory, "--resume")
+    _, errors = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, errors
+
+    run(tmp_path / "whole", experiment(stop={"environmentSteps": STEPS}))
+    assert rows(directory) == rows(tmp_path / "whole")
+    assert equal(parameters(directory), parameters(tmp_path / "whole"))
+
+
+def test_a_run_killed_at_random_moments_always_resumes(tmp_path: Path) -> None:
+    """SIGKILL, again and again, while checkpoints are written as often as they can be."""
+    file = write_file(tmp_path, checkpoint={"interval": "1s", "keep": 2})
+    directory = tmp_path / "run"
+    checkpoints = directory / "checkpoints"
+    chance = random.Random(0)
+    kills = 0
+    for attempt in range(12):
+        begun = (directory / "experiment.yaml").exists()
+        process = start(file, directory, *(["--resume"] if begun else []))
+        if attempt < 8:
+            wait_for((directory / "experiment.yaml").exists, process)
+            if attempt > 1:  # the first two kills come before there is any checkpoint
+                before = set(checkpoints.glob("[0-9]*"))
+                wait_for(lambda: set(checkpoints.glob("[0-9]*")) - before, process)  # noqa: B023
+            time.sleep(chance.uniform(0, 0.3))
+            process.kill()
+            kills += process.poll() is None
+        _, errors = process.communicate(timeout=120)
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, errors
+    assert kills >= 1
+    assert process.returncode == 0
+
+    run(tmp_path / "whole", experiment(stop={"environmentSteps": STEPS}))
+    assert rows(directory) == rows(tmp_path / "whole")
+    assert equal(parameters(directory), parameters(tmp_path / "whole"))
+
+
+class Breaking(gym.Env[Any, Any]):
+    """Works until its 700th step."""
+
+    observation_space = gym.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+    steps = 0
+
+    def reset(self, **options: Any) -> Any:
+        super().reset(seed=options.get("seed"))
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        reward = 1.0
+        if self.steps >= 700:
+            match os.environ["BREAKING"]:
+                case "raise":
+                    raise ValueError("the robot fell over")
+                case "nan":
+                    reward = float("nan")
+        return np.zeros(2, np.float32), reward, self.steps % 10 == 0, False, {}
+
+
+@pytest.mark.parametrize(
+    ("how", "message"), [("raise", "the robot fell over"), ("nan", "(?i)reward.*nan")]
+)
+def test_a_broken_environment_is_named_and_the_checkpoint_stands(
+    how: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BREAKING", how)
+    broken = experiment(
+        environment={"factory": "test_faults:Breaking"}, checkpoint={"interval": "1s"}
+    )
+    with pytest.raises(EnvironmentFault, match=message):
+        run(tmp_path / "run", broken)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["state"], summary["reason"]) == ("Failed", "EnvironmentFault")
+    assert any((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_a_diverging_loss_is_refused_and_never_saved(tmp_path: Path) -> None:
+    diverging = experiment(
+        agent=dqn(learningRate=1e30, maxGradientNorm=None),
+        checkpoint={"interval": "1s"},
+        stop={"environmentSteps": 5_000},
+    )
+    with pytest.raises(TrainingDiverged, match="learner step"):
+        run(tmp_path / "run", diverging)
+
+
+def test_an_existing_run_directory_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    run(tmp_path / "run", experiment(stop={"environmentSteps": 200}))
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    with pytest.raises(RunDirectoryError, match="--resume"):
+        run(tmp_path / "run", experiment())
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
+
+
+def test_another_agents_checkpoint_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    run(tmp_path / "run", experiment(stop={"environmentSteps": 200}))
+    before = (tmp_path / "run" / "experiment.yaml").read_text()
+    other = experiment(agent=dqn(nStep=3))
+    with pytest.raises(CheckpointMismatch, match=r"spec\.agent\.dqn\.nStep is 1 .* and 3 here"):
+        run(tmp_path / "run", other, resume=True)
+    assert (tmp_path / "run" / "experiment.yaml").read_text() == before
+
+
+def test_resuming_a_run_without_checkpoints_is_refused(tmp_path: Path) -> None:
+    run(tmp_path / "run", experiment(stop={"environmentSteps": 200}))
+    for path in (tmp_path / "run" / "checkpoints").iterdir():
+        (path / "manifest.json").unlink()
+    with pytest.raises(CheckpointError, match=r"manifest\.json"):
+        run(tmp_path / "run", experiment(), resume=True)

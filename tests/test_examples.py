@@ -1,0 +1,34 @@
+"""Every example that is shipped can be run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import greenroom
+from greenroom_api import load_experiment
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+FILES = sorted(EXAMPLES.rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_an_example_runs(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES.parent)
+    experiment = load_experiment(
+        file,
+        [
+            "spec.replay.minSize=100",
+            "spec.stop.environmentSteps=400",
+            "spec.evaluator.episodes=1",
+            "spec.replay.samplesPerInsert=2",
+            "spec.replay.errorBuffer=200",
+        ],
+    )
+    result = greenroom.run(experiment, run_directory=tmp_path / "run")
+    assert result.state == "Succeeded"
+    assert result.learner_steps > 0
+    policy = greenroom.load_policy(result.run_directory)
+    action = policy(policy.spec.observation_space.sample())
+    assert policy.spec.action_space.contains(action)

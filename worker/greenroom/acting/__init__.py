@@ -1,0 +1,1 @@
+"""Acting: policies meet environments; every environment of an actor shares one forward pass."""

@@ -1,0 +1,68 @@
+"""Returns and lengths of the episodes that N environments play."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from greenroom.core import EnvironmentStep, State
+from greenroom.specs import Array
+
+
+class EpisodeTracker:
+    """Adds up rewards and steps of each environment's episode in progress.
+
+    Attributes:
+        episodes: finished episodes so far.
+        returns: undiscounted returns of the last ``window`` of them, oldest first.
+    """
+
+    def __init__(self, num_envs: int, window: int = 100) -> None:
+        self.episodes = 0
+        self.returns: deque[float] = deque(maxlen=window)
+        self._return = np.zeros(num_envs, np.float64)
+        self._length = np.zeros(num_envs, np.int64)
+
+    def add(self, step: EnvironmentStep) -> Sequence[tuple[int, float, int]]:
+        """Take one vector step; return (environment, return, length) of episodes that ended."""
+        self._return += np.where(step.valid, step.reward, 0.0)
+        self._length += step.valid
+        ended = (step.terminated | step.truncated) & step.valid
+        if not ended.any():
+            return ()
+        finished = [
+            (int(index), float(self._return[index]), int(self._length[index]))
+            for index in np.flatnonzero(ended)
+        ]
+        self.episodes += len(finished)
+        self.returns.extend(episode_return for _, episode_return, _ in finished)
+        self.reset(ended)
+        return finished
+
+    def reset(self, mask: Array) -> None:
+        """Forget the episodes in progress of the environments in ``mask`` ([N] bool)."""
+        self._return[mask] = 0.0
+        self._length[mask] = 0
+
+    def mean_return(self) -> float | None:
+        """Return the mean return of the window, None before the first episode ends."""
+        return float(np.mean(self.returns)) if self.returns else None
+
+    def state(self) -> State:
+        """Return counts and episodes in progress, for a checkpoint."""
+        return {
+            "episodes": self.episodes,
+            "returns": list(self.returns),
+            "return": self._return.copy(),
+            "length": self._length.copy(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Take up what `state` returned."""
+        self.episodes = state["episodes"]
+        self.returns.clear()
+        self.returns.extend(state["returns"])
+        self._return[:] = state["return"]
+        self._length[:] = state["length"]

@@ -1,0 +1,1 @@
+"""The ``greenroom`` command. Each file is one sub-command; heavy imports wait inside them."""

@@ -1,0 +1,72 @@
+"""``greenroom run``: train."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from greenroom.cli.options import ExperimentFile, Overrides, Seed
+
+
+class LaunchOption(StrEnum):
+    """`greenroom.Launch`, spelt again so that ``--help`` need not import torch."""
+
+    LOCKSTEP = "lockstep"
+    OVERLAPPED = "overlapped"
+
+
+def run(
+    file: ExperimentFile,
+    overrides: Overrides = [],  # noqa: B006  typer copies it
+    seed: Seed = None,
+    run_directory: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where to leave results; default runs/NAME-TIME. With --resume, the run to "
+            "resume; default the newest of this name.",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint.")
+    ] = False,
+    launch: Annotated[
+        LaunchOption,
+        typer.Option(
+            help="lockstep: one thread, bit-for-bit reproducible; overlapped: acting and "
+            "learning at the same time, faster on two cores."
+        ),
+    ] = LaunchOption.LOCKSTEP,
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="One JSON object per line on standard output; the last is the summary."
+        ),
+    ] = False,
+) -> None:
+    """Train until a stop condition is met.
+
+    [bold]greenroom run examples/cartpole-dqn.yaml[/]
+    [bold]greenroom run FILE --seed 1 --set spec.stop.environmentSteps=3000[/]
+    [bold]greenroom run FILE --resume[/]   after Ctrl-C, a crash, or with a higher stop
+    """
+    from greenroom_api import load_experiment
+
+    experiment = load_experiment(file, overrides, seed)
+
+    import greenroom
+    from greenroom.observability.displays import make_display
+
+    result = greenroom.run(
+        experiment,
+        run_directory=run_directory,
+        resume=resume,
+        launch=greenroom.Launch(launch.value),
+        display=make_display("json" if json else "auto"),
+    )
+    if result.signal is not None:
+        raise typer.Exit(128 + result.signal)

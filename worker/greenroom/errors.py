@@ -1,0 +1,62 @@
+"""Every error that Greenroom raises on purpose, in one tree.
+
+    GreenroomError                     the user can act on it; states rule and value
+    ├── ConfigurationError             the experiment asks for what cannot be; nothing was started
+    │   └── EnvironmentSetupError      no such environment, or unsupported spaces
+    ├── EnvironmentFault               the environment broke its own contract while running
+    ├── ReplayTimeout                  a bounded wait on replay ended, and why
+    ├── ReplayClosed                   replay was closed while, or before, somebody used it
+    ├── SignatureError                 data does not fit the table's signature
+    ├── TrainingDiverged               a loss or parameter is no longer a finite number
+    ├── CheckpointError                a checkpoint cannot be written or read
+    │   └── CheckpointMismatch         it is whole, but belongs to another experiment
+    └── RunDirectoryError              the run directory exists, is missing, or is not one of ours
+
+A broken invariant of Greenroom itself is an ``AssertionError``, never one of these.
+The command turns each of these into one message and exit status 1 (2 for
+``ConfigurationError``), without a traceback.
+"""
+
+
+class GreenroomError(Exception):
+    """Something the user can act on; the message states the rule, then what it got."""
+
+
+class ConfigurationError(GreenroomError):
+    """The experiment asks for something that cannot be."""
+
+
+class EnvironmentSetupError(ConfigurationError):
+    """The environment cannot be made, or its spaces are not supported."""
+
+
+class EnvironmentFault(GreenroomError):
+    """A running environment broke its contract: a NaN reward, an observation outside its space."""
+
+
+class ReplayTimeout(GreenroomError):
+    """A bounded wait on replay ended. Nothing is lost: pending items and samples stay."""
+
+
+class ReplayClosed(GreenroomError):
+    """Replay was closed."""
+
+
+class SignatureError(GreenroomError):
+    """Data that does not fit the table's signature."""
+
+
+class TrainingDiverged(GreenroomError):
+    """A loss or a parameter is no longer finite."""
+
+
+class CheckpointError(GreenroomError):
+    """A checkpoint cannot be written or read."""
+
+
+class CheckpointMismatch(CheckpointError):
+    """A whole checkpoint that belongs to another experiment."""
+
+
+class RunDirectoryError(GreenroomError):
+    """The run directory exists already, is missing, or is not a run."""

@@ -1,0 +1,1 @@
+"""Launching: from an experiment to a run, in this process."""

@@ -1,0 +1,133 @@
+"""From an experiment to the parts of one process, wired together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from greenroom.acting.actor import Actor
+from greenroom.acting.evaluation import MAX_ENVIRONMENTS, Evaluation, evaluate
+from greenroom.agents import make_builder
+from greenroom.core import Adder, AgentBuilder, Dataset, LockstepReplay, Policy, Writer
+from greenroom.environments import Environment, make_environment
+from greenroom.errors import ConfigurationError
+from greenroom.learning.loop import LearningLoop
+from greenroom.randomness import numpy_generator, torch_generator, torch_seeded
+from greenroom.replay.embedded import EmbeddedReplay
+from greenroom.variables import LocalVariables
+from greenroom_api import RLExperiment
+
+# In one process a blocked wait is looked at this often, to see whether to stop.
+WAIT_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one process; `greenroom.core` shows how they work together."""
+
+    builder: AgentBuilder
+    environment: Environment
+    replay: LockstepReplay
+    writer: Writer
+    adder: Adder
+    actor: Actor
+    dataset: Dataset
+    learning: LearningLoop
+    evaluator: Evaluator
+
+    def close(self) -> None:
+        """Release environments and wake whoever waits on replay."""
+        self.dataset.close()
+        self.replay.close()
+        self.environment.close()
+
+
+class Evaluator:
+    """Plays episodes with the newest variables, in environments made for that one evaluation.
+
+    Their seeds follow from the experiment's and the step of the evaluation, so that an
+    evaluation more or less changes neither training nor later evaluations.
+    """
+
+    def __init__(self, experiment: RLExperiment, policy: Policy, variables: LocalVariables) -> None:
+        self._experiment = experiment
+        self._policy = policy
+        self._variables = variables
+
+    def evaluate(
+        self, environment_steps: int, interrupted: Callable[[], bool]
+    ) -> Evaluation | None:
+        """Return the evaluation at this step, or None if it was interrupted."""
+        newest = self._variables.get(newer_than=-1)
+        assert newest is not None, "the learning loop publishes before anything is evaluated"
+        self._policy.load_variables(newest.values)
+        spec, name = self._experiment.spec, f"evaluation-{environment_steps}"
+        environment = make_environment(
+            spec.environment,
+            num_envs=min(spec.evaluator.episodes, MAX_ENVIRONMENTS),
+            seed=spec.seed,
+            name=name,
+        )
+        try:
+            return evaluate(
+                self._policy,
+                environment,
+                spec.evaluator.episodes,
+                torch_generator(spec.seed, name),
+                interrupted=interrupted,
+            )
+        finally:
+            environment.close()
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Return the device for ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        ConfigurationError: ``cuda`` was asked for, and there is none.
+    """
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise ConfigurationError(
+            "spec.learner.device: cuda needs a GPU that torch can use. Got: torch "
+            f"{torch.__version__} finds none."
+        )
+    return torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and available) else "cpu")
+
+
+def assemble(experiment: RLExperiment) -> Parts:
+    """Make all parts of an experiment.
+
+    Raises:
+        ConfigurationError: the environment cannot be made, or the agent does not fit it.
+    """
+    spec, seed = experiment.spec, experiment.spec.seed
+    num_envs = spec.actors.environments_per_actor
+    device = choose_device(spec.learner.device)
+    environment = make_environment(spec.environment, num_envs=num_envs, seed=seed, name="actor-0")
+    builder = make_builder(spec.agent, environment.spec)
+
+    def make_network() -> torch.nn.Module:
+        with torch_seeded(seed, "network"):
+            return builder.make_network()
+
+    replay = EmbeddedReplay(
+        builder.make_tables(spec.replay, num_envs), numpy_generator(seed, "replay")
+    )
+    variables = LocalVariables()
+    dataset = builder.make_dataset(replay, device, prefetch=0, timeout=WAIT_SECONDS)
+    with torch_seeded(seed, "learner"):
+        learner = builder.make_learner(make_network(), device)
+    learning = LearningLoop(learner, dataset, replay, variables)
+    learning.publish()
+    writer = replay.writer()
+    adder = builder.make_adder(writer, num_envs)
+    policy = builder.make_policy(make_network(), evaluation=False)
+    actor = Actor(policy, adder, variables, torch_generator(seed, "actor-0"), num_envs)
+    actor.update()
+    evaluator = Evaluator(
+        experiment, builder.make_policy(make_network(), evaluation=True), variables
+    )
+    return Parts(builder, environment, replay, writer, adder, actor, dataset, learning, evaluator)

@@ -1,0 +1,202 @@
+"""Running an experiment in this process: run directory, signals, training, results."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from greenroom.errors import GreenroomError, RunDirectoryError
+from greenroom.export import export_policy
+from greenroom.launch.assembly import Parts, assemble
+from greenroom.launch.drivers import Driver
+from greenroom.launch.lockstep import LockstepDriver
+from greenroom.launch.overlapped import OverlappedDriver
+from greenroom.launch.reporting import Reporter
+from greenroom.launch.session import Training
+from greenroom.launch.signals import StopRequest, stop_on_signals
+from greenroom.learning.checkpoints import CheckpointStore
+from greenroom.observability.displays import Display, Header, Summary, make_display
+from greenroom.observability.records import RunRecords, read_metrics
+from greenroom.observability.run_directory import RunDirectory
+from greenroom_api import Agent, RLExperiment, dump_experiment
+from greenroom_api import Environment as EnvironmentDescription
+
+
+class Launch(StrEnum):
+    """How the parts of an experiment share this machine."""
+
+    LOCKSTEP = "lockstep"
+    OVERLAPPED = "overlapped"
+
+
+DRIVERS: dict[Launch, Callable[[Parts], Driver]] = {
+    Launch.LOCKSTEP: LockstepDriver,
+    Launch.OVERLAPPED: OverlappedDriver,
+}
+
+
+@dataclass(frozen=True)
+class Result(Summary):
+    """What became of a run; see `Summary` for the rest.
+
+    Attributes:
+        state: ``Succeeded`` (a stop condition was met) or ``Interrupted`` (by a signal;
+            it can be resumed).
+        signal: the number of the signal that interrupted it, or None.
+    """
+
+    signal: int | None = None
+
+
+def run(
+    experiment: RLExperiment,
+    *,
+    run_directory: Path | str | None = None,
+    resume: bool = False,
+    launch: Launch | str = Launch.LOCKSTEP,
+    display: Display | None = None,
+) -> Result:
+    """Train until a stop condition is met.
+
+        experiment = greenroom.load_experiment("examples/cartpole-dqn.yaml")
+        result = greenroom.run(experiment)
+        print(result.episode_return, result.run_directory)
+
+    SIGINT and SIGTERM end it with a checkpoint and the state ``Interrupted``.
+
+    Args:
+        experiment: what to train.
+        run_directory: where to leave results; default ``runs/NAME-TIME``. With
+            ``resume`` the run to go on with; default the newest of that name.
+        resume: go on from the newest checkpoint.
+        launch: ``lockstep`` (reproducible) or ``overlapped`` (faster on two cores).
+        display: what shows progress; by default nothing does.
+
+    Raises:
+        ConfigurationError: the experiment asks for what cannot be; nothing was written.
+        RunDirectoryError: the run directory exists (or, to resume, does not).
+        CheckpointError: there is no whole checkpoint to resume, or none could be written.
+        EnvironmentFault, TrainingDiverged: training cannot go on; the newest checkpoint stands.
+    """
+    torch.set_num_threads(experiment.spec.learner.torch_threads)
+    with contextlib.ExitStack() as stack:
+        display = stack.enter_context(contextlib.closing(display or make_display("none")))
+        parts = stack.enter_context(contextlib.closing(assemble(experiment)))
+        driver = DRIVERS[Launch(launch)](parts)
+        directory = _open_directory(experiment, run_directory, resume)
+        request = stack.enter_context(stop_on_signals())
+        display.start(
+            Header(
+                experiment.metadata.name,
+                _member(experiment.spec.agent),
+                _environment(experiment.spec.environment),
+                directory.path,
+            )
+        )
+        return _train(experiment, parts, driver, directory, resume, display, request)
+
+
+def _open_directory(
+    experiment: RLExperiment, path: Path | str | None, resume: bool
+) -> RunDirectory:
+    name = experiment.metadata.name
+    if resume:
+        return RunDirectory.open(Path(path)) if path else RunDirectory.newest(name)
+    directory = RunDirectory.create(Path(path) if path else None, name)
+    directory.write_experiment(dump_experiment(experiment))
+    return directory
+
+
+def _train(
+    experiment: RLExperiment,
+    parts: Parts,
+    driver: Driver,
+    directory: RunDirectory,
+    resume: bool,
+    display: Display,
+    request: StopRequest,
+) -> Result:
+    spec = experiment.spec
+    checkpoints = CheckpointStore(directory.checkpoints, spec.checkpoint.keep, identity(experiment))
+    with RunRecords(directory.path) as records:
+        reporter = Reporter(parts, driver, spec.stop, records, display)
+        training = Training(experiment, parts, driver, checkpoints, reporter, lambda: bool(request))
+        try:
+            if resume:
+                _resume(training, checkpoints, display)
+                records.truncate_after(training.environment_steps, training.learner_steps)
+                reporter.resume(read_metrics(directory.path))
+                directory.write_experiment(dump_experiment(experiment))
+            ending = training.run()
+            export_policy(
+                directory.policy,
+                spec.agent,
+                parts.environment.spec,
+                parts.learning.learner.variables(),
+            )
+        except GreenroomError as error:
+            failure = _result("Failed", type(error).__name__, str(error), training, directory)
+            with contextlib.suppress(RunDirectoryError):  # a full disk must not hide the cause
+                directory.write_summary(failure)
+            display.finish(failure)
+            raise
+    if ending is None:
+        assert request.signal is not None, "nothing else interrupts"
+        message = f"stopped by {request.signal.name} after a checkpoint; --resume goes on"
+        result = _result("Interrupted", request.signal.name, message, training, directory)
+        result = replace(result, signal=request.signal.value)
+    else:
+        result = _result("Succeeded", ending.reason, ending.message, training, directory)
+    directory.write_summary(result)
+    display.finish(result)
+    return result
+
+
+def _resume(training: Training, checkpoints: CheckpointStore, display: Display) -> None:
+    """Go on from the newest checkpoint; a run killed before its first one begins anew."""
+    if not checkpoints.list():
+        display.event("there is no checkpoint yet: beginning at step 0", level="warning")
+        return
+    checkpoint = checkpoints.load_newest()
+    training.restore(checkpoint)
+    display.event(f"resumed {checkpoint.path.name}")
+
+
+def _result(
+    state: str, reason: str, message: str, training: Training, directory: RunDirectory
+) -> Result:
+    return Result(
+        state=state,
+        reason=reason,
+        message=message,
+        episode_return=training.last_return,
+        environment_steps=training.environment_steps,
+        learner_steps=training.learner_steps,
+        wall_seconds=training.seconds,
+        run_directory=directory.path,
+    )
+
+
+def _member(agent: Agent) -> str:
+    """Return the name of the one member that ``spec.agent`` has set."""
+    return next(name for name in type(agent).model_fields if getattr(agent, name) is not None)
+
+
+def _environment(description: EnvironmentDescription) -> str:
+    """Return what the environment is called."""
+    if description.gymnasium is not None:
+        return description.gymnasium.id
+    assert description.factory is not None
+    return description.factory
+
+
+def identity(experiment: RLExperiment) -> dict[str, Any]:
+    """Return what must not change when a run resumes: all that shapes what is learnt."""
+    spec = experiment.spec.model_dump(mode="json", by_alias=True)
+    return {key: spec[key] for key in ("environment", "agent", "replay", "actors", "seed")}

@@ -1,0 +1,1 @@
+"""Learning: the loop around a learner, and checkpoints."""

@@ -1,0 +1,117 @@
+"""The loop around a learner: what every agent needs, once."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import torch
+from torch import Tensor
+
+from greenroom.core import Dataset, Learner, Replay, State
+from greenroom.errors import TrainingDiverged
+from greenroom.variables.local import LocalVariables
+
+FINITE_CHECK_PERIOD = 100
+METRICS_WINDOW = 1_000
+
+
+class LearningLoop:
+    """Counts steps, sends priorities back, publishes variables, watches for divergence.
+
+        loop = LearningLoop(learner, dataset, replay, variables)
+        while replay.can_sample(dataset.table, dataset.batch_size):
+            loop.step()
+        loop.publish()
+
+    Attributes:
+        learner_steps: gradient steps inside the learner's present parameters.
+    """
+
+    def __init__(
+        self, learner: Learner, dataset: Dataset, replay: Replay, variables: LocalVariables
+    ) -> None:
+        self.learner = learner
+        self.learner_steps = 0
+        self._dataset = dataset
+        self._replay = replay
+        self._variables = variables
+        self._published = -1
+        # Tensors, not floats: reading one from a GPU would wait for it at every step.
+        self._metrics: dict[str, deque[Tensor]] = {}
+
+    def step(self) -> None:
+        """Learn from the next batch.
+
+        Raises:
+            ReplayTimeout: no batch came in time; nothing has changed.
+            TrainingDiverged: the loss is not finite (looked at every 100 steps, since
+                looking waits for the device).
+        """
+        batch = next(self._dataset)
+        output = self.learner.step(batch)
+        if output.priorities is not None:
+            self._replay.update_priorities(
+                self._dataset.table, batch.keys, output.priorities.cpu().numpy()
+            )
+        self.learner_steps += 1
+        for name, value in output.metrics.items():
+            self._metrics.setdefault(name, deque(maxlen=METRICS_WINDOW)).append(value)
+        if self.learner_steps % FINITE_CHECK_PERIOD == 0:
+            self.check_finite()
+
+    def publish(self) -> None:
+        """Publish the learner's variables, if it has stepped since the last time."""
+        if self.learner_steps != self._published:
+            self._variables.publish(self.learner_steps, self.learner.variables())
+            self._published = self.learner_steps
+
+    def check_finite(self) -> None:
+        """Raise `TrainingDiverged` unless the newest loss and all variables are finite."""
+        losses = self._metrics.get("loss")
+        if losses and not math.isfinite(value := float(losses[-1])):
+            raise TrainingDiverged(
+                f"The loss must stay finite. Got: {value} at learner step {self.learner_steps}; "
+                "look at rewards, learningRate and maxGradientNorm."
+            )
+        for name, values in self.learner.variables().items():
+            if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+                raise TrainingDiverged(
+                    f"Parameters must stay finite. Got: {name} is not, at learner step "
+                    f"{self.learner_steps}; look at rewards, learningRate and maxGradientNorm."
+                )
+
+    def take_metrics(self) -> dict[str, float]:
+        """Return each metric's mean since the last call (of 1,000 steps at most)."""
+        means = {
+            name: float(torch.stack(list(values)).mean())
+            for name, values in self._metrics.items()
+            if values
+        }
+        for values in self._metrics.values():
+            values.clear()
+        return means
+
+    def state(self) -> State:
+        """Return the learner's state and count, for a checkpoint."""
+        pending = {
+            name: torch.stack(list(values)).cpu()
+            for name, values in self._metrics.items()
+            if values
+        }
+        return {
+            "learner": self.learner.state(),
+            "learner_steps": self.learner_steps,
+            "metrics": pending,
+        }
+
+    def restore(self, state: State) -> None:
+        """Take up what `state` returned, and publish it."""
+        self.learner.restore(state["learner"])
+        self.learner_steps = state["learner_steps"]
+        self._metrics = {
+            name: deque(values.unbind(), maxlen=METRICS_WINDOW)
+            for name, values in state["metrics"].items()
+        }
+        self._published = -1
+        self.publish()

@@ -1,0 +1,144 @@
+"""Network parts that agents share: from any observation tree to features.
+
+B is the batch, F features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+import optree
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+from torch.nn import functional
+
+from greenroom.errors import ConfigurationError
+from greenroom.imports import load_object
+from greenroom.specs import EnvironmentSpec, Tree
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU}
+
+
+class MLPDescription(Protocol):
+    """A multilayer perceptron, as an experiment describes it."""
+
+    @property
+    def hidden_sizes(self) -> Sequence[int]: ...
+    @property
+    def activation(self) -> str: ...
+
+
+class NetworkDescription(Protocol):
+    """A network, as an experiment describes it: one of the two is set."""
+
+    @property
+    def mlp(self) -> MLPDescription | None: ...
+    @property
+    def factory(self) -> str | None: ...
+
+
+class FlattenObservation(nn.Module):
+    """Any observation tree to one vector: [B, ...] -> [B, F] float32.
+
+    Box and MultiBinary entries are taken as they are; Discrete and MultiDiscrete ones
+    become one-hot vectors; the entries of Dict (in its own order) and Tuple are joined.
+    """
+
+    def __init__(self, space: gym.Space[Any]) -> None:
+        super().__init__()
+        self._space = space
+        self.features = _features(space)
+
+    def forward(self, observation: Tree) -> Tensor:
+        """Return features [B, F]."""
+        parts = _flatten(self._space, observation)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def _features(space: gym.Space[Any]) -> int:
+    match space:
+        case spaces.Dict():
+            return sum(_features(sub) for sub in space.spaces.values())
+        case spaces.Tuple():
+            return sum(_features(sub) for sub in space.spaces)
+        case spaces.Discrete():
+            return int(space.n)
+        case spaces.MultiDiscrete():
+            return int(np.sum(space.nvec))
+    return math.prod(space.shape or ())
+
+
+def _flatten(space: gym.Space[Any], value: Any) -> list[Tensor]:
+    match space:
+        case spaces.Dict():
+            return [part for key in space.spaces for part in _flatten(space[key], value[key])]
+        case spaces.Tuple():
+            return [
+                part
+                for sub, item in zip(space.spaces, value, strict=True)
+                for part in _flatten(sub, item)
+            ]
+        case spaces.Discrete():
+            return [_one_hot(value - int(space.start), int(space.n))]
+        case spaces.MultiDiscrete():
+            shifted = (value - torch.as_tensor(space.start, device=value.device)).flatten(1)
+            sizes = space.nvec.reshape(-1).tolist()
+            return [_one_hot(shifted[:, index], size) for index, size in enumerate(sizes)]
+    flat = value if value.ndim == 2 else value.flatten(1) if value.ndim > 2 else value[:, None]
+    return [flat if flat.dtype == torch.float32 else flat.float()]
+
+
+def _one_hot(index_B: Tensor, size: int) -> Tensor:
+    return functional.one_hot(index_B.long(), size).float()
+
+
+def make_torso(spec: EnvironmentSpec, description: NetworkDescription) -> tuple[nn.Module, int]:
+    """Return a module from observation trees to features [B, F], and F.
+
+    A user's ``factory`` is called with the `EnvironmentSpec` and returns such a module;
+    F is found by showing it one observation of zeros.
+
+    Raises:
+        ConfigurationError: the factory cannot be had, or what it made does not fit.
+    """
+    if description.mlp is not None:
+        return _mlp(spec, description.mlp)
+    assert description.factory is not None
+    factory = load_object(description.factory, "network factory")
+    torso = factory(spec)
+    if not isinstance(torso, nn.Module):
+        raise ConfigurationError(
+            f"A network factory must return a torch.nn.Module. Got: {description.factory} "
+            f"returned {type(torso).__name__}."
+        )
+    with torch.no_grad():
+        features = torso(zero_observation(spec))
+    if not (isinstance(features, Tensor) and features.ndim == 2 and len(features) == 1):
+        got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise ConfigurationError(
+            "A network must turn an observation batch [B, ...] into features [B, F]. "
+            f"Got: {got} from {description.factory} for B=1."
+        )
+    return torso, features.shape[1]
+
+
+def _mlp(spec: EnvironmentSpec, description: MLPDescription) -> tuple[nn.Module, int]:
+    flatten = FlattenObservation(spec.observation_space)
+    layers: list[nn.Module] = [flatten]
+    width = flatten.features
+    for size in description.hidden_sizes:
+        layers += [nn.Linear(width, size), ACTIVATIONS[description.activation]()]
+        width = size
+    return nn.Sequential(*layers), width
+
+
+def zero_observation(spec: EnvironmentSpec) -> Tree:
+    """Return an observation batch of one, all zeros."""
+    return optree.tree_map(
+        lambda leaf: torch.from_numpy(np.zeros((1, *leaf.shape), leaf.dtype)), spec.observations
+    )

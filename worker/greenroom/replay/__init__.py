@@ -1,0 +1,1 @@
+"""Replay: tables of items that writers fill, samplers read, and a rate limiter paces."""
