@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 RUN := $(UV) run --frozen
 
-.PHONY: demo test format check unit benchmark
+.PHONY: demo test format check unit crd benchmark
 .DEFAULT_GOAL := test
 
 demo: .venv/synced
@@ -27,6 +27,11 @@ unit: .venv/synced
 format: .venv/synced
 	$(RUN) ruff format
 	$(RUN) ruff check --fix
+
+# The CRD follows from the models in crds/greenroom_api; a test tells when it does not.
+crd: .venv/synced
+	$(RUN) python -m greenroom_api.crd > crds/rlexperiments.yaml.new
+	mv crds/rlexperiments.yaml.new crds/rlexperiments.yaml
 
 # The table in docs/performance.md; peers are installed by a dependency group of their own.
 benchmark: .venv/synced

@@ -57,9 +57,17 @@ class _Dumper(yaml.SafeDumper):
     # The loader's own, so that a string that reads like a number gets its quotes.
     yaml_implicit_resolvers = _resolvers()
 
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """Write a string; quote what PyYAML would otherwise fold as if it were a line's end."""
+        quoted = any(character in text for character in "\x85\u2028\u2029")
+        return self.represent_scalar(_STRING, text, style='"' if quoted else None)
+
     def ignore_aliases(self, data: Any) -> bool:
         """Write a value that occurs twice twice, as people do."""
         return True
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 class UnreadableDocument(Exception):

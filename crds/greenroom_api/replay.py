@@ -70,12 +70,13 @@ class Replay(ApiModel):
         """Yield the rules of the rate limiter that do not hold."""
         match fields:
             case {"rate_limiter": "Queue"}:
-                for name in (name for name in _RATIO_ONLY if name in given & fields.keys()):
-                    yield BrokenRule(
-                        (to_camel(name),),
-                        "must not be set with rateLimiter Queue, which reads each item once, in "
-                        f"order. Got: {show(fields[name])}.",
-                    )
+                for name in _RATIO_ONLY:
+                    if name in given and name in fields:
+                        yield BrokenRule(
+                            (to_camel(name),),
+                            "must not be set with rateLimiter Queue, which reads each item once, "
+                            f"in order. Got: {show(fields[name])}.",
+                        )
             case {"rate_limiter": _}:
                 yield from _broken_ratio(fields)
 
@@ -85,17 +86,17 @@ class Replay(ApiModel):
         samples = f"(has(self.samplesPerInsert) ? self.samplesPerInsert : {SAMPLES_PER_INSERT})"
         min_size = f"(has(self.minSize) ? self.minSize : {MIN_SIZE})"
         queue = "self.rateLimiter == 'Queue'"
-        unset = (f"{queue} && has(self.{name})" for name in map(to_camel, _RATIO_ONLY))
+        ratio_only = (
+            Validation(
+                f"!({queue} && has(self.{name}))",
+                f"{name} must not be set with rateLimiter Queue, which reads each item once, in "
+                "order",
+                path=f".{name}",
+            )
+            for name in map(to_camel, _RATIO_ONLY)
+        )
         return (
-            *(
-                Validation(
-                    f"!({condition})",
-                    f"{name} must not be set with rateLimiter Queue, which reads each item once, "
-                    "in order",
-                    path=f".{name}",
-                )
-                for condition, name in zip(unset, map(to_camel, _RATIO_ONLY), strict=True)
-            ),
+            *ratio_only,
             Validation(
                 f"{queue} || {min_size} <= self.maxSize",
                 "minSize must not exceed maxSize, or learning never starts",

@@ -58,30 +58,31 @@ class Duration(float):
     >>> Duration("1h30m") + 1
     5401.0
     >>> str(Duration("90s"))
-    '1m30s'
+    '90s'
 
     Raises:
         ValueError: the text is not such a duration.
     """
+
+    _text: str
 
     def __new__(cls, text: str) -> Duration:
         if not (isinstance(text, str) and re.fullmatch(DURATION_PATTERN, text)):
             raise ValueError(f"A duration {DURATION_RULE}. Got: {show(text)}.")
         amounts = {unit: int(amount) for amount, unit in re.findall("([0-9]+)([hms])", text)}
         seconds = 3600 * amounts.get("h", 0) + 60 * amounts.get("m", 0) + amounts.get("s", 0)
-        return super().__new__(cls, seconds)
+        duration = super().__new__(cls, seconds)
+        duration._text = text
+        return duration
 
     def __getnewargs__(self) -> tuple[str]:  # type: ignore[override]  # made from text, not a float
-        return (str(self),)
+        return (self._text,)
 
     def __str__(self) -> str:
-        minutes, seconds = divmod(int(self), 60)
-        hours, minutes = divmod(minutes, 60)
-        parts = ((hours, "h"), (minutes, "m"), (seconds, "s"))
-        return "".join(f"{amount}{unit}" for amount, unit in parts if amount)
+        return self._text
 
     def __repr__(self) -> str:
-        return f"Duration({str(self)!r})"
+        return f"Duration({self._text!r})"
 
     @classmethod
     def __get_pydantic_core_schema__(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import optree
 from adder_streams import Step, Stream, make_action, make_extras, make_observation, position, stack
+
 from greenroom.adders import EndOfEpisode
 
 Episodes = list[list[Step]]

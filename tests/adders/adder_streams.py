@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import optree
-from greenroom.core import Transitions
-from greenroom.specs import ArraySpec, EnvironmentSpec
 from gymnasium import spaces
 from hypothesis import strategies as st
+
+from greenroom.core import Transitions
+from greenroom.specs import ArraySpec, EnvironmentSpec
 
 INVALID, GOES_ON, TERMINATED, TRUNCATED, BOTH = range(5)
 

@@ -20,10 +20,11 @@ from adder_streams import (
     single,
     streams,
 )
-from greenroom.adders import EpisodeAdder
-from greenroom.errors import CheckpointMismatch, ConfigurationError, EnvironmentFault
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from greenroom.adders import EpisodeAdder
+from greenroom.errors import CheckpointMismatch, ConfigurationError, EnvironmentFault
 
 
 class Make:
@@ -117,9 +118,11 @@ def test_a_next_step_reset_is_no_record() -> None:
     ]
 
 
-def test_the_longest_episode_fits() -> None:
-    _, writer = run(Make(single((4, TRUNCATED)), max_length=4))
-    assert [len(item["reward"]) for item in writer.items] == [5]
+@pytest.mark.parametrize(("length", "max_length"), [(4, 4), (127, 200), (128, 200), (128, 128)])
+def test_an_episode_fits_that_just_fills_a_buffer(length: int, max_length: int) -> None:
+    _, writer = run(Make(single((length, TRUNCATED)), max_length=max_length))
+    (item,) = writer.items
+    assert position(item["observation"])[:, 2].tolist() == list(range(length + 1))
 
 
 def test_a_longer_episode_is_a_fault_that_leaves_the_adder_as_it_was() -> None:

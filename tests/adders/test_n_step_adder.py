@@ -20,11 +20,12 @@ from adder_streams import (
     single,
     streams,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from greenroom.adders import NStepTransitionAdder
 from greenroom.errors import CheckpointMismatch, ConfigurationError, SignatureError
 from greenroom.specs import ArraySpec
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 n_steps = st.integers(1, 5)
 discounts = st.sampled_from([0.0, 0.5, 0.99, 1.0])

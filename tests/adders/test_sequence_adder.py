@@ -20,10 +20,11 @@ from adder_streams import (
     single,
     streams,
 )
-from greenroom.adders import EndOfEpisode, SequenceAdder
-from greenroom.errors import CheckpointMismatch, ConfigurationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from greenroom.adders import EndOfEpisode, SequenceAdder
+from greenroom.errors import CheckpointMismatch, ConfigurationError
 
 WRITE, CONTINUE = EndOfEpisode.WRITE, EndOfEpisode.CONTINUE
 ZERO_PAD, TRUNCATE = EndOfEpisode.ZERO_PAD, EndOfEpisode.TRUNCATE

@@ -6,8 +6,6 @@ import copy
 import re
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from greenroom_api import Checkpoint, Duration
@@ -23,14 +21,11 @@ def test_durations_are_seconds(text: str, seconds: float) -> None:
     assert Checkpoint.model_validate({"interval": text}).interval == seconds
 
 
-@given(st.integers(1, 10**9))
-def test_text_reads_back(seconds: int) -> None:
-    hours, minutes = divmod(seconds, 3600)
-    text = f"{hours}h{minutes}s" if hours else f"{seconds}s"
-    duration = Duration(text)
-    assert duration == seconds
-    assert Duration(str(duration)) == duration
-    assert copy.deepcopy(duration) == duration
+def test_a_duration_is_its_text_and_survives_copies() -> None:
+    duration = Duration("1h90m")
+    assert str(duration) == "1h90m"
+    copied = copy.deepcopy(duration)
+    assert (copied, str(copied)) == (duration, "1h90m")
 
 
 @pytest.mark.parametrize(
@@ -54,5 +49,5 @@ def test_the_pattern_is_one_that_go_reads_too() -> None:
 
 def test_models_dump_text() -> None:
     checkpoint = Checkpoint(interval=Duration("90s"))
-    assert checkpoint.model_dump(mode="json")["interval"] == "1m30s"
-    assert f"{checkpoint.interval}" == "1m30s"
+    assert checkpoint.model_dump(mode="json")["interval"] == "90s"
+    assert f"{checkpoint.interval}" == "90s"

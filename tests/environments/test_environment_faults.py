@@ -48,14 +48,18 @@ def test_a_large_reward_is_a_reward(value):
     run(environment_of(lambda index: Poisoned(index, value)))
 
 
-def test_nan_in_an_observation_is_found_at_any_step():
+@pytest.mark.parametrize("at_step", [0, 2])
+def test_nan_in_an_observation_is_found_at_any_step(at_step):
     class Late(Counting):
         def observe(self):
             observation = super().observe()
-            observation[0] = np.nan if (self._index, self._episode) == (2, 3) else 0
+            if (self._index, self._episode, self._step) == (2, 3, at_step):
+                observation[0] = np.nan
             return observation
 
-    with pytest.raises(EnvironmentFault, match=r"must not be NaN.*environment 2 .*episode 3"):
+    with pytest.raises(
+        EnvironmentFault, match=rf"must not be NaN.*environment 2 .*episode 3, step {at_step}"
+    ):
         run(environment_of(Late))
 
 
@@ -63,11 +67,13 @@ def test_nan_in_a_nested_observation_is_found():
     class Late(Nested):
         def observe(self):
             observation = super().observe()
-            if self._episode == 1 and self._index == 1:
+            if (self._index, self._episode, self._step) == (1, 1, 2):
                 observation["index"][1, 0] = np.nan
             return observation
 
-    with pytest.raises(EnvironmentFault, match=r"must not be NaN.*environment 1 .*episode 1"):
+    with pytest.raises(
+        EnvironmentFault, match=r"must not be NaN.*environment 1 .*episode 1, step 2"
+    ):
         run(environment_of(Late))
 
 

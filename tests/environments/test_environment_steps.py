@@ -121,6 +121,28 @@ def test_a_native_vector_environment_with_batched_final_observations_and_buffers
     assert kept[3].reward.tolist() == [1, 3]
 
 
+def test_what_next_step_returns_beside_a_first_observation_is_ignored():
+    class Careless(Batched):
+        """Says of the step that resets what was true of the one before."""
+
+        metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 - as in Batched
+
+        def step(self, actions):
+            ended = self._terminated.copy()
+            observation, reward, terminated, truncated, infos = super().step(actions)
+            observation[ended] = 0
+            return observation, reward, terminated | ended, truncated | ended, infos
+
+    environment = Environment(Careless(2), seed=0)
+    environment.reset()
+    steps = [environment.step(np.zeros(2, np.int64)) for _ in range(3)]
+    assert steps[1].terminated.tolist() == [True, False]
+    assert steps[2].first.tolist() == [True, False]
+    assert steps[2].terminated.tolist() == [False, True]
+    assert not steps[2].truncated.any()
+    assert steps[2].reward.tolist() == [0, 3]
+
+
 def test_native_cartpole():
     vector_env = gym.make_vec("CartPole-v1", num_envs=4, vectorization_mode="vector_entry_point")
     environment = Environment(vector_env, seed=3)

@@ -288,6 +288,17 @@ def test_keys_of_items_that_left_are_passed_over(make_replay):
     replay.update_priorities("t", np.zeros(0, np.uint64), np.zeros(0))
 
 
+def test_keys_of_items_sampled_often_enough_are_passed_over(make_replay):
+    replay = make_replay(make_table(sampler=Prioritized(1.0), max_times_sampled=1))
+    insert(replay, 1, 2, 3)
+    sampler = replay.sampler("t")
+    first = sampler.sample(1, timeout=5.0)
+    replay.update_priorities("t", first.keys, np.array([1e6]))
+    rest = sampler.sample(2, timeout=5.0)
+    assert sorted([*first.data, *rest.data]) == [1, 2, 3]
+    assert rest.probabilities.tolist() == [0.5, 1.0]
+
+
 def test_keys_are_unsigned_and_never_used_twice(make_replay):
     replay = make_replay(Table.queue("t", 4, NUMBER))
     sampler = replay.sampler("t")

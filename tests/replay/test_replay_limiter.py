@@ -88,13 +88,12 @@ def test_several_at_once_are_admitted_exactly_as_one_by_one(rule, room, calls):
 
 
 def test_rounding_is_that_of_asking_one_by_one():
-    rule = RateLimiter(0.1, 1, min_diff=0.3, max_diff=1e6)
-    limiter = Limiter(rule)
-    limiter.inserts = 10_000_000_000_000_000
-    limiter.samples = 999_999_999_999_989
-    model = ObviousLimiter(rule, 10**17)
-    model.inserts, model.samples = limiter.inserts, limiter.samples
-    assert limiter.samplable(1_000) == admitted_one_by_one(model.sample, 1_000)
+    # 1/3 - 3 - 1 rounds to more than 1/3 - 2 - 2, and only the former reaches min_diff.
+    rule = RateLimiter(1 / 3, 1, min_diff=1 / 3 - 3 - 1, max_diff=0.0)
+    limiter, model = Limiter(rule), ObviousLimiter(rule, 1)
+    limiter.inserts = model.inserts = 1
+    limiter.samples = model.samples = 2
+    assert limiter.samplable(9) == admitted_one_by_one(model.sample, 9) == 2
 
 
 def test_no_limit_admits_everything_at_once():

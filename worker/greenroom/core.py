@@ -186,7 +186,8 @@ class Writer(Protocol):
     def insert(self, table: str, items: Tree, priorities: Array) -> None:
         """Hand over K items: a tree of [K, ...] and priorities [K] float64. Never blocks.
 
-        A leaf whose signature varies in length is a sequence of K arrays instead.
+        A leaf whose signature varies in length is a sequence of K arrays instead. What is
+        kept is copied: the caller may use the arrays again.
 
         Raises:
             SignatureError: the items are not the table's; none was taken.

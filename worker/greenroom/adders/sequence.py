@@ -40,23 +40,23 @@ class SequenceAdder:
     What happens at an episode's end, with length 4 and period 3, for an episode of
     five steps (records 0 to 4 and F) and then one of a single step (0' and F')::
 
-        stream     0 1 2 3 4 F 0' F'
+        stream    0 1 2 3 4 F 0' F'
 
-        WRITE      0 1 2 3            the last sequence is moved back until it is full,
-               2 3 4 F                and overlaps more with the one before
-                      0' F' - -       an episode that is too short is padded
+        WRITE     0 1 2 3                 the last sequence is moved back until it is full,
+                      2 3 4 F             and so overlaps more with the one before
+                              0' F' - -   an episode that is too short is padded
 
-        CONTINUE   0 1 2 3            sequences run on into the next episode;
-                   3 4 F 0'           F's mask of 0 is the border
-                   0' F' . .          (waits for the episode after that)
+        CONTINUE  0 1 2 3                 sequences run on into the next episode
+                        3 4 F 0'          F's mask of 0 is the border
+                              0' F'       waits for the episode after that
 
-        ZERO_PAD   0 1 2 3            the last sequence is padded with zero records
-                   3 4 F -
-                   0' F' - -
+        ZERO_PAD  0 1 2 3
+                        3 4 F -           the last sequence is padded with zero records
+                              0' F' - -
 
-        TRUNCATE   0 1 2 3            the last sequence is shorter; lengths vary, and
-                   3 4 F              leaves are [None, ...] in the signature
-                   0' F'
+        TRUNCATE  0 1 2 3
+                        3 4 F             the last sequence is shorter: lengths vary, and
+                              0' F'       leaves are [None, ...] in the signature
 
     (``-`` padding: all zeros, mask 0, as F is but for its observation. The record
     before tells them apart: F, and only F, follows ``terminated | truncated``.)

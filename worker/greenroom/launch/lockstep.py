@@ -104,11 +104,13 @@ def check_window(replay: LockstepReplay, table: str, items: int, batch_size: int
         )
     samples = info.samples_per_insert
     window, needed = info.max_diff - info.min_diff, items * samples + batch_size
+    if all(number.is_integer() for number in (samples, info.min_diff, info.max_diff)):
+        needed -= 1  # diff moves in whole numbers, and cannot stand between two
     if window < needed:
         raise ConfigurationError(
             "Taking turns needs a rate limiter window (twice spec.replay.errorBuffer; a queue's "
             f"spec.replay.maxSize) of at least {items} items per step x {samples:g} samples per "
-            f"insert + a batch of {batch_size} = {needed:g} samples. Got: {window:g}."
+            f"insert + a batch of {batch_size}: {needed:g} samples. Got: {window:g}."
         )
     room, needed = info.max_diff - (info.min_size - 1) * samples, items * samples
     if room < needed:

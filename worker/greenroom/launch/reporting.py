@@ -49,6 +49,7 @@ class Reporter:
         self._display = display
         self._rates = _Rates()
         self._returns: list[float] = []
+        self._agent_metrics: dict[str, float] = {}
 
     def resume(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Take up the evaluations that the rows of a resumed run tell of."""
@@ -58,6 +59,7 @@ class Reporter:
         """Write a row of what training did since the last one."""
         steps_per_second, learner_steps_per_second = self._rates.rates(reached)
         info = next(iter(self._parts.replay.info().values()))
+        self._agent_metrics = self._parts.learning.take_metrics()
         self._records.write(
             {
                 "kind": "train",
@@ -70,7 +72,7 @@ class Reporter:
                 "trainingReturn": self._parts.actor.episodes.mean_return(),
                 "replaySize": info.size,
                 "samplesPerInsert": _samples_per_insert(self._parts.replay),
-                **self._parts.learning.take_metrics(),
+                **self._agent_metrics,
             }
         )
 
@@ -136,6 +138,7 @@ class Reporter:
                 learner_steps_per_second=learner_steps_per_second,
             ),
             stop=self._stop,
+            agent_metrics=self._agent_metrics,
         )
 
     def _bottleneck(self) -> tuple[str | None, float]:

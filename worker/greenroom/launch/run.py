@@ -24,8 +24,7 @@ from greenroom.learning.checkpoints import CheckpointStore
 from greenroom.observability.displays import Display, Header, Summary, make_display
 from greenroom.observability.records import RunRecords, read_metrics
 from greenroom.observability.run_directory import RunDirectory
-from greenroom_api import Agent, RLExperiment, dump_experiment
-from greenroom_api import Environment as EnvironmentDescription
+from greenroom_api import RLExperiment, dump_experiment
 
 
 class Launch(StrEnum):
@@ -94,8 +93,8 @@ def run(
         display.start(
             Header(
                 experiment.metadata.name,
-                _member(experiment.spec.agent),
-                _environment(experiment.spec.environment),
+                _agent(experiment),
+                _environment(experiment),
                 directory.path,
             )
         )
@@ -183,17 +182,16 @@ def _result(
     )
 
 
-def _member(agent: Agent) -> str:
-    """Return the name of the one member that ``spec.agent`` has set."""
-    return next(name for name in type(agent).model_fields if getattr(agent, name) is not None)
+def _agent(experiment: RLExperiment) -> str:
+    """Return what the agent is called."""
+    agent = experiment.spec.agent
+    return agent.chosen if agent.custom is None else agent.custom.builder
 
 
-def _environment(description: EnvironmentDescription) -> str:
+def _environment(experiment: RLExperiment) -> str:
     """Return what the environment is called."""
-    if description.gymnasium is not None:
-        return description.gymnasium.id
-    assert description.factory is not None
-    return description.factory
+    environment = experiment.spec.environment
+    return environment.factory or (environment.gymnasium.id if environment.gymnasium else "")
 
 
 def identity(experiment: RLExperiment) -> dict[str, Any]:

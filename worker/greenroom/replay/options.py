@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from greenroom_api import smallest_error_buffer
-
 from greenroom.core import ReplayOptions
 from greenroom.replay.tables import Fifo, RateLimiter, Selector, Table, Uniform
 from greenroom.specs import Tree
+from greenroom_api import smallest_error_buffer
 
 DEFAULT_ERROR_FRACTION = 0.1
 
