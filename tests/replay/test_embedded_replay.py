@@ -337,6 +337,16 @@ def test_can_sample_reckons_with_items_that_leave(sampler):
     replay.sampler("t").sample(4, timeout=0.0)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_can_sample_reckons_with_the_worst_that_chance_may_do(seed):
+    table = make_table(limiter=RateLimiter.min_size_only(3), max_times_sampled=2)
+    replay = EmbeddedReplay([table], np.random.default_rng(seed))
+    insert(replay, 1, 2, 3)
+    replay.sampler("t").sample(1, timeout=0.0)
+    assert replay.can_sample("t", 1)
+    assert not replay.can_sample("t", 2)  # the same item again, and two are left
+
+
 def test_no_tables_or_two_of_a_name_are_refused():
     with pytest.raises(ConfigurationError, match="name"):
         EmbeddedReplay([], np.random.default_rng(0))
