@@ -99,6 +99,8 @@ class _Stopwatch:
     def finish(self, summary: Any) -> None:
         self.ended = time.perf_counter()
 
+    def close(self) -> None: ...
+
 
 def stable_baselines3(seed: int) -> None:
     import gymnasium

@@ -116,6 +116,19 @@ def test_the_callers_arrays_may_be_used_again_at_once(make_replay):
     assert [*first.priorities, *second.priorities] == [1, 1, 1, 1]
 
 
+def test_arrays_of_varying_length_may_be_used_again_too(make_replay):
+    replay = make_replay(Table.queue("t", 2, ArraySpec((None,), np.dtype(np.int64))))
+    writer, sampler = replay.writer(), replay.sampler("t")
+    episodes = [numbers(1), numbers(2), numbers(3)]  # the third is pending
+    writer.insert("t", episodes, np.ones(3))
+    for episode in episodes:
+        episode[:] = 9
+    got = [*sampler.sample(2, timeout=5.0).data]
+    writer.flush(timeout=5.0)
+    got += [*sampler.sample(1, timeout=5.0).data]
+    assert np.array(got).tolist() == [[1], [2], [3]]
+
+
 def test_samples_are_the_callers_own(make_replay):
     replay = make_replay(make_table(sampler=Fifo()))
     insert(replay, 5)

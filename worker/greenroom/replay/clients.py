@@ -56,8 +56,9 @@ class EmbeddedWriter:
         queue = self._queues[table]
         with self._lock:
             channel.check_open()
+            # First those before: if one of them is not admitted, none of these is.
             self._admit(channel, queue)
-            admitted = 0 if queue else channel.insert(leaves, priorities)
+            admitted = channel.insert(leaves, priorities)
             if admitted < len(priorities):
                 rest = [leaf[admitted:] for leaf in leaves]
                 queue.append(
