@@ -53,9 +53,13 @@ class FlattenObservation(nn.Module):
         super().__init__()
         self._space = space
         self.features = _features(space)
+        # The commonest space of all, a float32 vector, needs nothing done to it.
+        self._is_features = isinstance(space, spaces.Box) and space.dtype == np.float32
 
     def forward(self, observation: Tree) -> Tensor:
         """Return features [B, F]."""
+        if isinstance(observation, Tensor) and observation.ndim == 2 and self._is_features:
+            return observation
         parts = _flatten(self._space, observation)
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 

@@ -27,7 +27,7 @@ class EpisodeTracker:
 
     def add(self, step: EnvironmentStep) -> Sequence[tuple[int, float, int]]:
         """Take one vector step; return (environment, return, length) of episodes that ended."""
-        self._return += np.where(step.valid, step.reward, 0.0)
+        self._return += step.reward * step.valid
         self._length += step.valid
         ended = (step.terminated | step.truncated) & step.valid
         if not ended.any():
