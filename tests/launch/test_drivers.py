@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import dqn, experiment, run
 
-from greenroom.errors import ConfigurationError
+from greenroom.errors import ConfigurationError, EnvironmentFault, GreenroomError
 from greenroom.launch.assembly import assemble
 from greenroom.launch.drivers import Limits
 from greenroom.launch.lockstep import LockstepDriver, check_window
@@ -78,8 +78,9 @@ def test_a_small_window_is_refused_with_the_arithmetic(limiter: RateLimiter, mes
 
 
 def test_a_limit_is_reached_exactly_and_held() -> None:
-    parts = assemble(experiment())
-    driver = LockstepDriver(parts)
+    small = experiment()
+    parts = assemble(small)
+    driver = LockstepDriver(small, parts)
     for _ in range(2):
         driver.advance(Limits(environment_steps=250), lambda: False)
         assert parts.actor.environment_steps == 250
@@ -95,35 +96,44 @@ def test_a_limit_is_reached_exactly_and_held() -> None:
     ids=["ratio", "queue", "prioritized"],
 )
 def test_overlapped_stays_within_the_rate_limiters_window(changes: dict[str, Any]) -> None:
-    parts = assemble(experiment(**changes))
-    driver = OverlappedDriver(parts)
+    small = experiment(**changes)
+    parts = assemble(small)
+    driver = OverlappedDriver(small, parts)
     for limit in (400, 800, 1200):
         driver.advance(Limits(environment_steps=limit), lambda: False)
         assert parts.actor.environment_steps == limit
         (info,) = parts.replay.info().values()
         assert info.inserts + parts.writer.pending == limit
-        # Single samples are admitted: the last batch may be only partly drawn.
-        assert 8 * parts.learning.learner_steps <= info.samples
-        assert info.samples < 8 * (parts.learning.learner_steps + 1)
+        assert info.samples == 8 * parts.learning.learner_steps
         if info.inserts > info.min_size:
             assert info.min_diff <= info.diff <= info.max_diff
     assert parts.learning.learner_steps > 0
+    driver.close()
     parts.close()
 
 
-def test_an_error_in_the_learning_thread_is_raised_to_the_caller(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    parts = assemble(experiment())
-    driver = OverlappedDriver(parts)
-
-    def fail() -> None:
-        raise RuntimeError("the learner broke")
-
-    monkeypatch.setattr(parts.learning, "step", fail)
-    with pytest.raises(RuntimeError, match="the learner broke"):
+def test_the_acting_process_is_missed_and_named(tmp_path: Path) -> None:
+    small = experiment()
+    parts = assemble(small)
+    driver = OverlappedDriver(small, parts)
+    driver.advance(Limits(environment_steps=200), lambda: False)
+    driver._process.kill()
+    with pytest.raises(GreenroomError, match=r"acting process .* status -9"):
         driver.advance(Limits(environment_steps=10_000), lambda: False)
+    driver.close()
     parts.close()
+
+
+def test_a_fault_in_the_acting_process_is_the_learners_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BREAKING", "raise")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    broken = experiment(environment={"factory": "test_faults:Breaking"})
+    with pytest.raises(EnvironmentFault, match="the robot fell over"):
+        run(tmp_path / "run", broken, launch="overlapped")
+    # What came before the step that failed was kept.
+    assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 1
 
 
 def test_a_run_begun_overlapped_resumes_in_lockstep(tmp_path: Path) -> None:

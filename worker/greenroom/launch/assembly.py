@@ -6,11 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from greenroom.acting.actor import Actor
 from greenroom.acting.evaluation import MAX_ENVIRONMENTS, Evaluation, evaluate
 from greenroom.agents import make_builder
-from greenroom.core import Adder, AgentBuilder, Dataset, LockstepReplay, Policy, Writer
+from greenroom.core import (
+    Adder,
+    AgentBuilder,
+    Dataset,
+    LockstepReplay,
+    Policy,
+    VariableSource,
+    Writer,
+)
 from greenroom.environments import Environment, make_environment
 from greenroom.errors import ConfigurationError
 from greenroom.learning.loop import LearningLoop
@@ -19,6 +28,8 @@ from greenroom.replay.embedded import EmbeddedReplay
 from greenroom.variables import LocalVariables
 from greenroom_api import RLExperiment
 
+# The name of the one actor, from which its seeds are derived.
+ACTOR = "actor-0"
 # In one process a blocked wait is looked at this often, to see whether to stop.
 WAIT_SECONDS = 0.2
 
@@ -33,6 +44,7 @@ class Parts:
     writer: Writer
     adder: Adder
     actor: Actor
+    variables: LocalVariables
     dataset: Dataset
     learning: LearningLoop
     evaluator: Evaluator
@@ -97,6 +109,34 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and available) else "cpu")
 
 
+def assemble_environment(experiment: RLExperiment) -> tuple[Environment, AgentBuilder]:
+    """Make the environments to act in, and the builder of the agent that acts in them."""
+    spec = experiment.spec
+    environment = make_environment(
+        spec.environment,
+        num_envs=spec.actors.environments_per_actor,
+        seed=spec.seed,
+        name=ACTOR,
+    )
+    return environment, make_builder(spec.agent, environment.spec)
+
+
+def assemble_actor(
+    experiment: RLExperiment, builder: AgentBuilder, writer: Writer, variables: VariableSource
+) -> tuple[Adder, Actor]:
+    """Make an actor, whose adder hands its items to ``writer``."""
+    seed, num_envs = experiment.spec.seed, experiment.spec.actors.environments_per_actor
+    adder = builder.make_adder(writer, num_envs)
+    policy = builder.make_policy(make_network(builder, seed), evaluation=False)
+    return adder, Actor(policy, adder, variables, torch_generator(seed, ACTOR), num_envs)
+
+
+def make_network(builder: AgentBuilder, seed: int) -> nn.Module:
+    """Make a network, initialised alike at every call."""
+    with torch_seeded(seed, "network"):
+        return builder.make_network()
+
+
 def assemble(experiment: RLExperiment) -> Parts:
     """Make all parts of an experiment.
 
@@ -106,28 +146,31 @@ def assemble(experiment: RLExperiment) -> Parts:
     spec, seed = experiment.spec, experiment.spec.seed
     num_envs = spec.actors.environments_per_actor
     device = choose_device(spec.learner.device)
-    environment = make_environment(spec.environment, num_envs=num_envs, seed=seed, name="actor-0")
-    builder = make_builder(spec.agent, environment.spec)
-
-    def make_network() -> torch.nn.Module:
-        with torch_seeded(seed, "network"):
-            return builder.make_network()
-
+    environment, builder = assemble_environment(experiment)
     replay = EmbeddedReplay(
         builder.make_tables(spec.replay, num_envs), numpy_generator(seed, "replay")
     )
     variables = LocalVariables()
     dataset = builder.make_dataset(replay, device, prefetch=0, timeout=WAIT_SECONDS)
     with torch_seeded(seed, "learner"):
-        learner = builder.make_learner(make_network(), device)
+        learner = builder.make_learner(make_network(builder, seed), device)
     learning = LearningLoop(learner, dataset, replay, variables)
     learning.publish()
     writer = replay.writer()
-    adder = builder.make_adder(writer, num_envs)
-    policy = builder.make_policy(make_network(), evaluation=False)
-    actor = Actor(policy, adder, variables, torch_generator(seed, "actor-0"), num_envs)
+    adder, actor = assemble_actor(experiment, builder, writer, variables)
     actor.update()
     evaluator = Evaluator(
-        experiment, builder.make_policy(make_network(), evaluation=True), variables
+        experiment, builder.make_policy(make_network(builder, seed), evaluation=True), variables
     )
-    return Parts(builder, environment, replay, writer, adder, actor, dataset, learning, evaluator)
+    return Parts(
+        builder,
+        environment,
+        replay,
+        writer,
+        adder,
+        actor,
+        variables,
+        dataset,
+        learning,
+        evaluator,
+    )

@@ -1,8 +1,8 @@
 """Drivers: who acts and who learns when, in one process.
 
-A driver moves a training forward until a limit is reached or it is interrupted, and
-leaves it at rest: nothing is half done, so that it can be evaluated or saved, and
-the next call goes on exactly where this one stopped.
+A driver moves a training forward until a limit is reached or it is interrupted. The
+next call goes on exactly where this one stopped, whatever was saved or evaluated
+between them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from greenroom.acting.actor import Actor
 from greenroom.core import State
-from greenroom.launch.assembly import Parts
+from greenroom.environments import Environment
 
 
 @dataclass(frozen=True)
@@ -36,20 +37,26 @@ class Driver(Protocol):
     def advance(self, limits: Limits, interrupted: Callable[[], bool]) -> None:
         """Go on until a limit is reached or ``interrupted()``, which is asked at every step."""
 
+    def settle(self) -> None:
+        """Make all parts show the same moment, before their states are taken."""
+
     def state(self) -> State:
         """Return whose turn it is and what is acted on, for a checkpoint."""
 
     def restore(self, state: State) -> None:
-        """Take up what `state` returned."""
+        """Take up what `state` returned, after all other parts took up theirs."""
+
+    def close(self) -> None:
+        """End what the driver started."""
 
 
 class ActingSide:
     """The acting half of a driver: one observation, carried from step to step."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._environment = parts.environment
-        self._actor = parts.actor
-        self._observation = parts.environment.reset()
+    def __init__(self, environment: Environment, actor: Actor) -> None:
+        self._environment = environment
+        self._actor = actor
+        self._observation = environment.reset()
 
     def step(self) -> None:
         """Take one step in every environment."""

@@ -10,6 +10,7 @@ from greenroom.errors import ConfigurationError
 from greenroom.launch.assembly import Parts
 from greenroom.launch.drivers import ActingSide, Limits
 from greenroom.replay.tables import NO_LIMIT
+from greenroom_api import RLExperiment
 
 
 class LockstepDriver:
@@ -22,7 +23,7 @@ class LockstepDriver:
         ConfigurationError: the window is too small (or has no bound) for taking turns.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, experiment: RLExperiment, parts: Parts) -> None:
         check_window(
             parts.replay,
             parts.adder.table,
@@ -32,7 +33,7 @@ class LockstepDriver:
         self.acting_seconds = 0.0
         self.learning_seconds = 0.0
         self._parts = parts
-        self._acting = ActingSide(parts)
+        self._acting = ActingSide(parts.environment, parts.actor)
         self._acting_turn = True
 
     def advance(self, limits: Limits, interrupted: Callable[[], bool]) -> None:
@@ -79,6 +80,9 @@ class LockstepDriver:
         learning.publish()
         return finished
 
+    def settle(self) -> None:
+        """Nothing to do: one thread is always at one moment."""
+
     def state(self) -> State:
         """Return whose turn it is and what is acted on."""
         return {"acting_turn": self._acting_turn, **self._acting.state()}
@@ -87,6 +91,9 @@ class LockstepDriver:
         """Take up what `state` returned."""
         self._acting_turn = state["acting_turn"]
         self._acting.restore(state)
+
+    def close(self) -> None:
+        """Nothing was started."""
 
 
 def check_window(replay: LockstepReplay, table: str, items: int, batch_size: int) -> None:

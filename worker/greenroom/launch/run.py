@@ -34,7 +34,7 @@ class Launch(StrEnum):
     OVERLAPPED = "overlapped"
 
 
-DRIVERS: dict[Launch, Callable[[Parts], Driver]] = {
+DRIVERS: dict[Launch, Callable[[RLExperiment, Parts], Driver]] = {
     Launch.LOCKSTEP: LockstepDriver,
     Launch.OVERLAPPED: OverlappedDriver,
 }
@@ -87,7 +87,7 @@ def run(
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(contextlib.closing(display or make_display("none")))
         parts = stack.enter_context(contextlib.closing(assemble(experiment)))
-        driver = DRIVERS[Launch(launch)](parts)
+        driver = stack.enter_context(contextlib.closing(DRIVERS[Launch(launch)](experiment, parts)))
         directory = _open_directory(experiment, run_directory, resume)
         request = stack.enter_context(stop_on_signals())
         display.start(

@@ -157,6 +157,7 @@ class Training:
             CheckpointError: it could not be written.
         """
         parts = self._parts
+        self._driver.settle()
         path = self._checkpoints.save(
             {
                 "learning": parts.learning.state(),
