@@ -23,6 +23,7 @@ from gymnasium import spaces
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from greenroom.acting.exploration import Greedy
 from greenroom.acting.policies import ValuePolicy
 from greenroom.adders import NStepTransitionAdder
 from greenroom.core import Batch, LearnerOutput, Replay, ReplayOptions, State, Writer
@@ -119,9 +120,10 @@ class SoftQBuilder:
     config_class = SoftQ
 
     def __init__(self, config: SoftQ, spec: EnvironmentSpec) -> None:
-        if not isinstance(spec.action_space, spaces.Discrete):
+        if not isinstance(spec.action_space, spaces.Discrete) or spec.action_space.start != 0:
             raise ConfigurationError(
-                f"Soft Q-learning needs a Discrete action space. Got: {spec.action_space}."
+                "Soft Q-learning needs a Discrete action space that starts at 0. "
+                f"Got: {spec.action_space}."
             )
         self._config = config
         self._spec = spec
@@ -133,8 +135,8 @@ class SoftQBuilder:
         return nn.Sequential(torso, nn.Linear(features, self._num_actions))
 
     def make_policy(self, network: nn.Module, evaluation: bool) -> ValuePolicy:
-        """Return the softmax policy, near its limit of temperature 0 for evaluation."""
-        return ValuePolicy(network, Softmax(1e-4 if evaluation else self._config.temperature))
+        """Return the softmax policy, or its limit at temperature 0 for evaluation."""
+        return ValuePolicy(network, Greedy() if evaluation else Softmax(self._config.temperature))
 
     def make_tables(self, options: ReplayOptions, num_envs: int) -> Sequence[Table]:
         """Return one table of transitions."""

@@ -71,6 +71,11 @@ def test_a_run_ends_for_the_reason_it_was_given(
     assert last["episodeReturn"] == result.episode_return
 
 
+def test_the_final_evaluation_can_reach_the_wanted_return(tmp_path: Path) -> None:
+    result = run(tmp_path / "run", experiment(stop={"environmentSteps": 300, "episodeReturn": 1.0}))
+    assert result.reason == "EpisodeReturnReached"
+
+
 def test_rows_are_at_their_steps(tmp_path: Path) -> None:
     run(tmp_path / "run", experiment(actors={"environmentsPerActor": 3}))
     steps = [(row["kind"], row["environmentSteps"]) for row in rows(tmp_path / "run")]

@@ -24,6 +24,7 @@ from greenroom.errors import (
     RunDirectoryError,
     TrainingDiverged,
 )
+from greenroom.launch.assembly import Evaluator
 
 STEPS = 20_000
 
@@ -105,7 +106,7 @@ def test_a_run_killed_at_random_moments_always_resumes(tmp_path: Path) -> None:
         if process.returncode == 0:
             break
         assert process.returncode == -signal.SIGKILL, errors
-    assert kills >= 1
+    assert kills >= 6
     assert process.returncode == 0
 
     run(tmp_path / "whole", experiment(stop={"environmentSteps": STEPS}))
@@ -150,12 +151,16 @@ def test_a_broken_environment_is_named_and_the_checkpoint_stands(
         run(tmp_path / "run", broken)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["state"], summary["reason"]) == ("Failed", "EnvironmentFault")
-    assert any((tmp_path / "run" / "checkpoints").iterdir())
+    monkeypatch.setenv("BREAKING", "no more")
+    resumed = run(tmp_path / "run", broken, resume=True)
+    assert resumed.state == "Succeeded"
+    assert resumed.environment_steps == 1500
 
 
-def test_a_diverging_loss_is_refused_and_never_saved(tmp_path: Path) -> None:
+@pytest.mark.parametrize("prioritized", [None, {}], ids=["uniform", "prioritized"])
+def test_a_diverging_loss_is_refused_and_never_saved(prioritized: Any, tmp_path: Path) -> None:
     diverging = experiment(
-        agent=dqn(learningRate=1e30, maxGradientNorm=None),
+        agent=dqn(learningRate=1e30, maxGradientNorm=None, prioritized=prioritized),
         checkpoint={"interval": "1s"},
         stop={"environmentSteps": 5_000},
     )
@@ -165,24 +170,71 @@ def test_a_diverging_loss_is_refused_and_never_saved(tmp_path: Path) -> None:
 
 def test_an_existing_run_directory_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
     run(tmp_path / "run", experiment(stop={"environmentSteps": 200}))
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    before = snapshot(tmp_path / "run")
     with pytest.raises(RunDirectoryError, match="--resume"):
         run(tmp_path / "run", experiment())
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
+    assert snapshot(tmp_path / "run") == before
 
 
 def test_another_agents_checkpoint_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     run(tmp_path / "run", experiment(stop={"environmentSteps": 200}))
-    before = (tmp_path / "run" / "experiment.yaml").read_text()
+    before = snapshot(tmp_path / "run")
     other = experiment(agent=dqn(nStep=3))
     with pytest.raises(CheckpointMismatch, match=r"spec\.agent\.dqn\.nStep is 1 .* and 3 here"):
         run(tmp_path / "run", other, resume=True)
-    assert (tmp_path / "run" / "experiment.yaml").read_text() == before
+    assert snapshot(tmp_path / "run") == before
 
 
-def test_resuming_a_run_without_checkpoints_is_refused(tmp_path: Path) -> None:
+def snapshot(directory: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_resuming_a_run_whose_checkpoints_are_all_damaged_is_refused(tmp_path: Path) -> None:
     run(tmp_path / "run", experiment(stop={"environmentSteps": 200}))
     for path in (tmp_path / "run" / "checkpoints").iterdir():
         (path / "manifest.json").unlink()
     with pytest.raises(CheckpointError, match=r"manifest\.json"):
         run(tmp_path / "run", experiment(), resume=True)
+
+
+def test_a_run_is_written_by_one_process_at_a_time(tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    process = start(write_file(tmp_path), directory)
+    wait_for(lambda: (directory / "metrics.jsonl").exists(), process)
+    with pytest.raises(RunDirectoryError, match=f"process {process.pid} is writing"):
+        run(directory, experiment(stop={"environmentSteps": STEPS}), resume=True)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+
+
+def test_nobody_reading_the_output_does_not_end_a_run(tmp_path: Path) -> None:
+    file = write_file(tmp_path, stop={"environmentSteps": 3_000})
+    with start(file, tmp_path / "run") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        errors = process.stderr.read()
+    assert process.returncode == 0, errors
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["state"] == "Succeeded"
+
+
+def test_a_signal_in_the_final_evaluation_is_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes when the evaluation begins; resuming plays it after all."""
+    stopping = experiment(stop={"environmentSteps": 300})
+    evaluate = Evaluator.evaluate
+
+    def interrupted(self: Evaluator, *arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return evaluate(self, *arguments)
+
+    monkeypatch.setattr(Evaluator, "evaluate", interrupted)
+    first = run(tmp_path / "run", stopping)
+    assert (first.state, first.signal, first.episode_return) == ("Interrupted", 15, None)
+    monkeypatch.setattr(Evaluator, "evaluate", evaluate)
+    second = run(tmp_path / "run", stopping, resume=True)
+    assert second.state == "Succeeded"
+    assert second.environment_steps == 300
+    assert second.episode_return is not None

@@ -7,9 +7,19 @@ from typing import Any
 
 import pytest
 from small import dqn, equal, experiment, parameters, rows, run
+from torch import nn
+
+from greenroom.specs import EnvironmentSpec
+
+
+def dropping_out(spec: EnvironmentSpec) -> nn.Module:
+    """A network whose layers draw random numbers of their own while they learn."""
+    return nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(0.3), nn.BatchNorm1d(16))
+
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
+    "dropout": {"agent": dqn(network={"factory": "test_reproducibility:dropping_out"})},
     "three environments": {"actors": {"environmentsPerActor": 3}},
     "rainbow parts": {
         "agent": dqn(nStep=3, dueling=True, double=True, prioritized={}),

@@ -72,7 +72,7 @@ def test_the_newest_is_loaded_and_the_oldest_leave(tmp_path: Path) -> None:
     assert newest.counts == {"environmentSteps": 30, "learnerSteps": 15}
     assert newest.parts["learner"]["step"] == 30
     assert torch.equal(newest.parts["learner"]["value"], torch.full((1000,), 30.0))
-    assert [path.name for path in checkpoints.list()] == ["000001-step-20", "000002-step-30"]
+    assert [path.name for path in checkpoints.folders()] == ["000001-step-20", "000002-step-30"]
 
 
 @pytest.mark.parametrize("damage", ["flip a byte", "cut short", "remove a file", "bad manifest"])

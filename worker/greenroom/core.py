@@ -13,29 +13,34 @@ The whole of reinforcement learning as Greenroom runs it, in one thread. The rat
 limiter decides whose turn it is: acting goes on while everything that one more
 step could write still fits, then learning goes on while a whole batch fits::
 
-    environment = make_environment(...)                  # N environments, stepped together
-    builder = DQNBuilder(DQN(), environment.spec)        # any AgentBuilder
-    replay = EmbeddedReplay(builder.make_tables(options), generator)
+    environment = make_environment(spec.environment, num_envs=4, seed=0, name="actor-0")
+    builder = DQNBuilder(spec.agent.dqn, environment.spec)        # any AgentBuilder
+
+    replay = EmbeddedReplay(builder.make_tables(spec.replay, 4), numpy_generator(0, "replay"))
+    adder = builder.make_adder(replay.writer(), 4)
+    dataset = builder.make_dataset(replay, device, prefetch=0, timeout=1.0)
     learner = builder.make_learner(builder.make_network(), device)
-    variables = LocalVariables(learner)
-    adder = builder.make_adder(replay.writer(), environment.num_envs)
     policy = builder.make_policy(builder.make_network(), evaluation=False)
-    actor = Actor(policy, adder, variables, generator)
-    dataset = builder.make_dataset(replay, device)
+    variables = LocalVariables()
+    actor = Actor(policy, adder, variables, torch_generator(0, "actor-0"), 4)
 
     observation = environment.reset()
-    while not stopping():
-        actor.update()                                   # newest parameters, if newer
+    for version in count():
+        variables.publish(version, learner.variables())
+        actor.update()                                            # newest parameters, if newer
         while replay.can_insert(adder.table, adder.max_items_per_step):
             action = actor.select_action(observation)
             step = environment.step(action)
-            actor.observe(observation, action, step)     # -> adder -> replay
+            actor.observe(observation, action, step)              # -> adder -> replay
             observation = step.observation
+        if actor.environment_steps >= spec.stop.environment_steps:
+            break
         while replay.can_sample(dataset.table, dataset.batch_size):
             batch = next(dataset)
             output = learner.step(batch)
             if output.priorities is not None:
-                replay.update_priorities(dataset.table, batch.keys, output.priorities)
+                priorities = output.priorities.numpy()
+                replay.update_priorities(dataset.table, batch.keys, priorities)
 
 Shapes: N environments that step together, B items in a batch, T time. A *tree* is
 a nested dict, tuple or list (see `greenroom.specs`).
@@ -397,7 +402,10 @@ class AgentBuilder(Protocol):
         """Return a new network; torch's global generator is seeded around the call."""
 
     def make_policy(self, network: nn.Module, evaluation: bool) -> Policy:
-        """Return a policy that acts with ``network``: exploring, or at its best for evaluation."""
+        """Return a policy that acts with ``network``: exploring, or at its best for evaluation.
+
+        The network is the policy's own; it belongs in ``eval()`` mode.
+        """
 
     def make_tables(self, options: ReplayOptions, num_envs: int) -> Sequence[Table]:
         """Return the replay tables that one actor's ``num_envs`` environments fill."""

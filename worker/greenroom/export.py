@@ -28,7 +28,7 @@ from greenroom.agents import make_builder
 from greenroom.core import Policy
 from greenroom.errors import CheckpointError
 from greenroom.randomness import torch_generator
-from greenroom.specs import EnvironmentSpec, Tree, space_from_json, space_to_json
+from greenroom.specs import Array, ArraySpec, EnvironmentSpec, Tree, space_from_json, space_to_json
 from greenroom_api import Agent
 
 DESCRIPTION = "policy.json"
@@ -97,9 +97,8 @@ class LoadedPolicy:
 
     def __call__(self, observation: Tree) -> Tree:
         """Return the action of one observation, as the environment's ``step`` takes it."""
-        batch = optree.tree_map(lambda leaf: np.asarray(leaf)[None], observation)
-        action = optree.tree_map(lambda leaf: leaf[0], self.act(batch))
-        return action
+        batch = optree.tree_map(_as_batch, self.spec.observations, observation)
+        return optree.tree_map(lambda leaf: leaf[0], self.act(batch))
 
     @torch.inference_mode()
     def act(self, observations: Tree) -> Tree:
@@ -124,11 +123,17 @@ def load_policy(path: str | os.PathLike[str]) -> LoadedPolicy:
     if not (directory / DESCRIPTION).exists() and (directory / "policy" / DESCRIPTION).exists():
         directory = directory / "policy"
     description, variables = _read(directory)
-    spec = EnvironmentSpec.from_spaces(
-        space_from_json(description["observationSpace"]),
-        space_from_json(description["actionSpace"]),
-    )
-    builder = make_builder(Agent.model_validate(description["agent"]), spec)
+    try:
+        spec = EnvironmentSpec.from_spaces(
+            space_from_json(description["observationSpace"]),
+            space_from_json(description["actionSpace"]),
+        )
+        agent = Agent.model_validate(description["agent"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{directory / DESCRIPTION} must describe an agent and its spaces. Got: {error!r}"
+        ) from error
+    builder = make_builder(agent, spec)
     policy = builder.make_policy(builder.make_network(), evaluation=True)
     try:
         policy.load_variables(variables)
@@ -137,6 +142,14 @@ def load_policy(path: str | os.PathLike[str]) -> LoadedPolicy:
             f"{directory / PARAMETERS} must fit its agent. Got: {error}"
         ) from error
     return LoadedPolicy(policy, spec)
+
+
+def _as_batch(spec: ArraySpec, value: Any) -> Array:
+    """Return one observation's leaf as a batch of one."""
+    array = np.asarray(value, spec.dtype)
+    if array.shape != spec.shape:
+        raise ValueError(f"An observation must have shape {spec.shape}. Got: {array.shape}.")
+    return array[None]
 
 
 def _read(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -148,9 +161,9 @@ def _read(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"A policy is a folder with {DESCRIPTION} and {PARAMETERS}, as a run's policy/ is. "
             f"Got: {directory}: {error}"
         ) from error
-    if description.get("format") != FORMAT:
+    form = description.get("format") if isinstance(description, dict) else None
+    if form != FORMAT:
         raise CheckpointError(
-            f"{directory / DESCRIPTION} must have format {FORMAT}. "
-            f"Got: {description.get('format')!r}."
+            f"{directory / DESCRIPTION} must have format {FORMAT}. Got: {form!r}."
         )
     return description, variables

@@ -114,14 +114,19 @@ def make_torso(spec: EnvironmentSpec, description: NetworkDescription) -> tuple[
         return _mlp(spec, description.mlp)
     assert description.factory is not None
     factory = load_object(description.factory, "network factory")
-    torso = factory(spec)
+    try:
+        torso = factory(spec)
+    except Exception as error:
+        raise ConfigurationError(
+            "A network factory must return a torch.nn.Module for the environment's spec. "
+            f"Got: {description.factory} raised {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(torso, nn.Module):
         raise ConfigurationError(
             f"A network factory must return a torch.nn.Module. Got: {description.factory} "
             f"returned {type(torso).__name__}."
         )
-    with torch.no_grad():
-        features = torso(zero_observation(spec))
+    features = _show(torso, zero_observation(spec), description.factory)
     if not (isinstance(features, Tensor) and features.ndim == 2 and len(features) == 1):
         got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
         raise ConfigurationError(
@@ -129,6 +134,20 @@ def make_torso(spec: EnvironmentSpec, description: NetworkDescription) -> tuple[
             f"Got: {got} from {description.factory} for B=1."
         )
     return torso, features.shape[1]
+
+
+def _show(torso: nn.Module, observation: Tree, factory: str) -> Any:
+    """Return what a user's module makes of an observation; it is left in training mode."""
+    try:
+        with torch.no_grad():
+            return torso.eval()(observation)
+    except Exception as error:
+        raise ConfigurationError(
+            "A network must turn an observation batch [B, ...] into features [B, F]. Got: the "
+            f"module of {factory} raised {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        torso.train()
 
 
 def _mlp(spec: EnvironmentSpec, description: MLPDescription) -> tuple[nn.Module, int]:

@@ -26,12 +26,12 @@ class ValuePolicy:
     """Acts on the action values that a network predicts; Discrete actions count from 0.
 
     Args:
-        network: observations [N, ...] to action values [N, A].
+        network: observations [N, ...] to action values [N, A]; this policy's own.
         exploration: how an action is chosen from the values.
     """
 
     def __init__(self, network: nn.Module, exploration: Exploration) -> None:
-        self._network = network
+        self._network = network.eval()  # acting neither drops out nor gathers statistics
         self._exploration = exploration
 
     def initial_state(self, num_envs: int) -> Tree:

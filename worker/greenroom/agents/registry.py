@@ -11,6 +11,7 @@ from greenroom.imports import load_object
 from greenroom.specs import EnvironmentSpec
 from greenroom_api import Agent, CustomAgent, parse_section
 
+BUILDER_METHODS = [name for name in vars(AgentBuilder) if name.startswith("make_")]
 AGENTS: dict[str, type[AgentBuilder]] = {"dqn": DQNBuilder}
 
 
@@ -41,5 +42,11 @@ def _custom_builder(custom: CustomAgent, spec: EnvironmentSpec) -> AgentBuilder:
     config = parse_section(
         config_class, custom.config, path="spec.agent.custom.config", source=custom.builder
     )
+    missing = sorted(name for name in BUILDER_METHODS if not callable(getattr(builder, name, None)))
+    if missing:
+        raise ConfigurationError(
+            "An agent builder has the methods of greenroom.core.AgentBuilder. Got: "
+            f"{custom.builder} without {', '.join(missing)}."
+        )
     made: AgentBuilder = builder(config, spec)
     return made

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from greenroom.cli.options import RunPath
+
+if TYPE_CHECKING:
+    from greenroom.acting.evaluation import Evaluation
 
 
 def evaluate(
@@ -29,29 +32,31 @@ def evaluate(
     [bold]greenroom eval runs/NAME --video cartpole.mp4[/]
     """
     from greenroom.launch.results import evaluate_run, film_run
+    from greenroom.observability.files import plain_row
     from greenroom.observability.statistics import mean_interval
+    from greenroom.observability.video import check_video_path
 
+    if video is not None:
+        check_video_path(video)
     played = evaluate_run(run, episodes=episodes, seed=seed)
     mean, low, high = mean_interval(played.returns)
+    if json:
+        interval = {"episodeReturn": mean, "episodeReturnLow": low, "episodeReturnHigh": high}
+        summary = {**plain_row(interval), "returns": played.returns, "lengths": played.lengths}
+        typer.echo(json_module.dumps(summary))
+    else:
+        _print_returns(played, mean, low, high)
     if video is not None:
         film_run(run, video, seed=seed)
-    if json:
-        summary = {
-            "episodeReturn": mean,
-            "episodeReturnLow": low,
-            "episodeReturnHigh": high,
-            "returns": played.returns,
-            "lengths": played.lengths,
-            "video": None if video is None else str(video),
-        }
-        typer.echo(json_module.dumps(summary))
-        return
-    for episode, (episode_return, length) in enumerate(
-        zip(played.returns, played.lengths, strict=True), start=1
-    ):
-        typer.echo(f"episode {episode:>4}   return {episode_return:>10.4g}   steps {length:>7,}")
-    typer.echo(
-        f"mean return {mean:.4g} (95% interval {low:.4g} to {high:.4g}, {episodes} episodes)"
-    )
-    if video is not None:
-        typer.echo(f"wrote {video}")
+        typer.echo(f"wrote {video}", err=json)
+
+
+def _print_returns(played: Evaluation, mean: float, low: float, high: float) -> None:
+    episodes = list(zip(played.returns, played.lengths, strict=True))
+    for number, (episode_return, length) in enumerate(episodes, start=1):
+        typer.echo(f"episode {number:>4}   return {episode_return:>10.4g}   steps {length:>7,}")
+    if len(episodes) > 1:  # one episode has no interval
+        typer.echo(
+            f"mean return {mean:.4g} (95% interval {low:.4g} to {high:.4g}, "
+            f"{len(episodes)} episodes)"
+        )

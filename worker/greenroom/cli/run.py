@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -58,10 +61,13 @@ def run(
 
     experiment = load_experiment(file, overrides, seed)
 
-    import greenroom
-    from greenroom.observability.displays import make_display
+    with _dying_of_ctrl_c():
+        import greenroom
+        from greenroom.observability.displays import make_display
 
-    result = greenroom.run(
+        launch_training = greenroom.run
+
+    result = launch_training(
         experiment,
         run_directory=run_directory,
         resume=resume,
@@ -70,3 +76,16 @@ def run(
     )
     if result.signal is not None:
         raise typer.Exit(128 + result.signal)
+
+
+@contextmanager
+def _dying_of_ctrl_c() -> Iterator[None]:
+    """Let SIGINT end the process while libraries are imported.
+
+    Their C code may swallow a KeyboardInterrupt and leave a half imported module behind.
+    """
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)

@@ -110,6 +110,7 @@ class _Prefetcher:
                 f"A batch must come within {timeout:g} s. Got: none; replay admitted too few items."
             ) from None
         if isinstance(item, BaseException):
+            self._queue.put(item)  # the thread has ended: whoever asks again is told again
             raise item
         return item
 

@@ -147,9 +147,14 @@ def assemble(experiment: RLExperiment) -> Parts:
     num_envs = spec.actors.environments_per_actor
     device = choose_device(spec.learner.device)
     environment, builder = assemble_environment(experiment)
-    replay = EmbeddedReplay(
-        builder.make_tables(spec.replay, num_envs), numpy_generator(seed, "replay")
-    )
+    try:
+        replay = EmbeddedReplay(
+            builder.make_tables(spec.replay, num_envs), numpy_generator(seed, "replay")
+        )
+    except MemoryError as error:
+        raise ConfigurationError(
+            f"Replay must fit into memory. Got: spec.replay.maxSize={spec.replay.max_size}: {error}"
+        ) from error
     variables = LocalVariables()
     dataset = builder.make_dataset(replay, device, prefetch=0, timeout=WAIT_SECONDS)
     with torch_seeded(seed, "learner"):

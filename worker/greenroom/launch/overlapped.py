@@ -18,7 +18,7 @@ import optree
 
 from greenroom import errors
 from greenroom.core import State
-from greenroom.errors import GreenroomError, ReplayTimeout
+from greenroom.errors import EnvironmentFault, GreenroomError, ReplayTimeout
 from greenroom.launch.acting_process import split
 from greenroom.launch.assembly import WAIT_SECONDS, Parts
 from greenroom.launch.drivers import Limits
@@ -143,7 +143,9 @@ class OverlappedDriver:
     def settle(self) -> None:
         """Take the answers under way, and the other process's whole state."""
         while self._requested:
-            self._take_stepped()
+            # An environment that failed does so again for each request under way.
+            with contextlib.suppress(EnvironmentFault):
+                self._take_stepped()
         self._send({"kind": "state"})
         state = self._receive(START_SECONDS)
         self._parts.actor.restore(state["actor"])

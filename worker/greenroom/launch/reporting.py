@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from greenroom.acting.evaluation import Evaluation
-from greenroom.core import Replay
 from greenroom.launch.assembly import Parts
 from greenroom.launch.drivers import Driver
 from greenroom.launch.stopping import Reached, StopDescription
@@ -17,6 +16,7 @@ from greenroom.observability.displays import Display
 from greenroom.observability.progress import Progress, StopLimits, estimate_eta
 from greenroom.observability.records import RunRecords
 from greenroom.observability.statistics import mean_interval
+from greenroom.replay.tables import TableInfo
 
 RATE_WINDOW_SECONDS = 10.0
 
@@ -71,7 +71,7 @@ class Reporter:
                 "episodes": self._parts.actor.episodes.episodes,
                 "trainingReturn": self._parts.actor.episodes.mean_return(),
                 "replaySize": info.size,
-                "samplesPerInsert": _samples_per_insert(self._parts.replay),
+                "samplesPerInsert": _samples_per_insert(info),
                 **self._agent_metrics,
             }
         )
@@ -92,10 +92,11 @@ class Reporter:
                 "episodeLength": sum(evaluation.lengths) / len(evaluation.lengths),
             }
         )
+        episodes = len(evaluation.returns)
+        spread = f" ({low:.4g} to {high:.4g}, {episodes} episodes)" if episodes > 1 else ""
         self.update("Running", reached)
         self._display.event(
-            f"evaluated at step {reached.environment_steps:,}: return {mean:.4g} "
-            f"({low:.4g} to {high:.4g}, {len(evaluation.returns)} episodes)"
+            f"evaluated at step {reached.environment_steps:,}: return {mean:.4g}{spread}"
         )
 
     def saved(self, path: Path) -> None:
@@ -124,7 +125,7 @@ class Reporter:
             episode_returns=tuple(self._returns),
             environment_steps_per_second=steps_per_second,
             learner_steps_per_second=learner_steps_per_second,
-            samples_per_insert=_samples_per_insert(self._parts.replay),
+            samples_per_insert=_samples_per_insert(info),
             wanted_samples_per_insert=info.samples_per_insert,
             bottleneck=bottleneck,
             bottleneck_share=share,
@@ -150,12 +151,11 @@ class Reporter:
         return slower, max(acting, learning) / (acting + learning)
 
 
-def _samples_per_insert(replay: Replay) -> float | None:
-    """Return the samples that each insert after the first sample became possible has seen.
+def _samples_per_insert(info: TableInfo) -> float | None:
+    """Return the samples that each insert beyond the minimum size has seen so far.
 
-    Inserts up to the minimum size pay for no samples, so they are left out.
+    The inserts up to the minimum size pay for no samples.
     """
-    info = next(iter(replay.info().values()))
     paying = info.inserts - min(info.inserts, info.min_size)
     return info.samples / paying if paying and info.samples else None
 

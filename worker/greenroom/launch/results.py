@@ -15,6 +15,8 @@ from greenroom.specs import Array
 from greenroom_api import RLExperiment, load_experiment
 
 DEFAULT_FRAMES_PER_SECOND = 30.0
+# An episode need not end; a film must.
+MAX_FRAMES = 10_000
 
 
 def evaluate_run(run: Path, *, episodes: int, seed: int) -> Evaluation:
@@ -40,7 +42,7 @@ def evaluate_run(run: Path, *, episodes: int, seed: int) -> Evaluation:
 
 
 def film_run(run: Path, video: Path, *, seed: int) -> float:
-    """Film one episode as mp4 or gif; return its return.
+    """Film one episode, 10,000 steps at most, as mp4 or gif; return its return.
 
     Raises:
         ConfigurationError: another suffix, or an environment that renders no pictures.
@@ -56,7 +58,7 @@ def film_run(run: Path, video: Path, *, seed: int) -> float:
     ended = False
     try:
         observation = environment.reset()
-        while not ended:
+        while not ended and len(frames) < MAX_FRAMES:
             pictures = environment.render()
             if not pictures or pictures[0] is None:
                 raise ConfigurationError(

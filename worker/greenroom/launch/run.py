@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from greenroom.errors import GreenroomError, RunDirectoryError
+from greenroom.errors import ConfigurationError, RunDirectoryError
 from greenroom.export import export_policy
 from greenroom.launch.assembly import Parts, assemble
 from greenroom.launch.drivers import Driver
@@ -20,10 +20,11 @@ from greenroom.launch.overlapped import OverlappedDriver
 from greenroom.launch.reporting import Reporter
 from greenroom.launch.session import Training
 from greenroom.launch.signals import StopRequest, stop_on_signals
-from greenroom.learning.checkpoints import CheckpointStore
+from greenroom.learning.checkpoints import Checkpoint, CheckpointStore
 from greenroom.observability.displays import Display, Header, Summary, make_display
 from greenroom.observability.records import RunRecords, read_metrics
 from greenroom.observability.run_directory import RunDirectory
+from greenroom.randomness import torch_seeded
 from greenroom_api import RLExperiment, dump_experiment
 
 
@@ -83,12 +84,16 @@ def run(
         CheckpointError: there is no whole checkpoint to resume, or none could be written.
         EnvironmentFault, TrainingDiverged: training cannot go on; the newest checkpoint stands.
     """
+    driver_class = DRIVERS[_launch(launch)]
     torch.set_num_threads(experiment.spec.learner.torch_threads)
     with contextlib.ExitStack() as stack:
+        # Layers such as dropout draw from torch's global generator, and know no other.
+        stack.enter_context(torch_seeded(experiment.spec.seed, "torch"))
         display = stack.enter_context(contextlib.closing(display or make_display("none")))
         parts = stack.enter_context(contextlib.closing(assemble(experiment)))
-        driver = stack.enter_context(contextlib.closing(DRIVERS[Launch(launch)](experiment, parts)))
+        driver = stack.enter_context(contextlib.closing(driver_class(experiment, parts)))
         directory = _open_directory(experiment, run_directory, resume)
+        stack.enter_context(directory.locked())
         request = stack.enter_context(stop_on_signals())
         display.start(
             Header(
@@ -107,9 +112,15 @@ def _open_directory(
     name = experiment.metadata.name
     if resume:
         return RunDirectory.open(Path(path)) if path else RunDirectory.newest(name)
-    directory = RunDirectory.create(Path(path) if path else None, name)
-    directory.write_experiment(dump_experiment(experiment))
-    return directory
+    return RunDirectory.create(Path(path) if path else None, name)
+
+
+def _launch(name: Launch | str) -> Launch:
+    try:
+        return Launch(name)
+    except ValueError as error:
+        known = ", ".join(Launch)
+        raise ConfigurationError(f"launch must be one of {known}. Got: {name!r}.") from error
 
 
 def _train(
@@ -123,15 +134,18 @@ def _train(
 ) -> Result:
     spec = experiment.spec
     checkpoints = CheckpointStore(directory.checkpoints, spec.checkpoint.keep, identity(experiment))
+    # A checkpoint that is refused must leave the run in this directory as it was.
+    checkpoint = _newest_checkpoint(checkpoints, display) if resume else None
+    directory.write_experiment(dump_experiment(experiment))
     with RunRecords(directory.path) as records:
         reporter = Reporter(parts, driver, spec.stop, records, display)
         training = Training(experiment, parts, driver, checkpoints, reporter, lambda: bool(request))
         try:
             if resume:
-                _resume(training, checkpoints, display)
+                if checkpoint is not None:
+                    training.restore(checkpoint)
                 records.truncate_after(training.environment_steps, training.learner_steps)
                 reporter.resume(read_metrics(directory.path))
-                directory.write_experiment(dump_experiment(experiment))
             ending = training.run()
             export_policy(
                 directory.policy,
@@ -139,7 +153,7 @@ def _train(
                 parts.environment.spec,
                 parts.learning.learner.variables(),
             )
-        except GreenroomError as error:
+        except Exception as error:
             failure = _result("Failed", type(error).__name__, str(error), training, directory)
             with contextlib.suppress(RunDirectoryError):  # a full disk must not hide the cause
                 directory.write_summary(failure)
@@ -157,14 +171,14 @@ def _train(
     return result
 
 
-def _resume(training: Training, checkpoints: CheckpointStore, display: Display) -> None:
-    """Go on from the newest checkpoint; a run killed before its first one begins anew."""
-    if not checkpoints.list():
+def _newest_checkpoint(checkpoints: CheckpointStore, display: Display) -> Checkpoint | None:
+    """Return what to go on from; a run killed before its first checkpoint begins anew."""
+    if not checkpoints.folders():
         display.event("there is no checkpoint yet: beginning at step 0", level="warning")
-        return
+        return None
     checkpoint = checkpoints.load_newest()
-    training.restore(checkpoint)
-    display.event(f"resumed {checkpoint.path.name}")
+    display.event(f"resuming checkpoint {checkpoint.path.name}")
+    return checkpoint
 
 
 def _result(

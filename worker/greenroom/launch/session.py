@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from greenroom.core import State
-from greenroom.errors import CheckpointError, EnvironmentFault
+from greenroom.errors import CheckpointError, TrainingDiverged
 from greenroom.launch.assembly import Parts
 from greenroom.launch.drivers import Driver, Limits
 from greenroom.launch.reporting import Reporter
@@ -83,27 +83,30 @@ class Training:
         """Train to the end, evaluate and save; return why it ended, None if it was asked to."""
         try:
             reason = self._train()
-        except EnvironmentFault:
-            # The step that failed left no trace in the parts: what came before it is kept.
+        except (TrainingDiverged, CheckpointError):
+            raise
+        except Exception:
+            # The parts are between two steps, and what they hold is kept. Only the actor's
+            # generator may be one action ahead.
             self._save_or_warn()
             raise
-        if reason is not None and self._evaluated_at != self.environment_steps:
-            self._evaluate()
         self._parts.learning.check_finite()
         self.save()
         return reason
 
     def _train(self) -> StopReason | None:
-        while (reason := self._stop_reason()) is None and not self._asked_to_stop():
-            self._driver.advance(self._limits(), self._interrupted)
-            self._do_what_is_due()
-        return reason
+        """Advance until a stop condition is met and evaluated (None: asked to stop before)."""
+        while not self._asked_to_stop():
+            reason = self._stop_reason()
+            if reason is None:
+                self._driver.advance(self._limits(), self._interrupted)
+                self._do_what_is_due()
+            elif self._evaluated_at == self.environment_steps or self._evaluate():
+                return self._stop_reason() or reason
+        return None
 
     def _stop_reason(self) -> StopReason | None:
-        return stop_reason(
-            self._spec.stop,
-            Reached(self.environment_steps, self.learner_steps, self.last_return, self.seconds),
-        )
+        return stop_reason(self._spec.stop, self._reached())
 
     def _limits(self) -> Limits:
         due = [self._next_row, self._next_evaluation]
@@ -117,7 +120,7 @@ class Training:
     def _do_what_is_due(self) -> None:
         if self.environment_steps >= self._next_row:
             self._next_row = _following(self.environment_steps, ROW_INTERVAL)
-            self._reporter.training_row(self._progress_counts())
+            self._reporter.training_row(self._reached())
         if self.environment_steps >= self._next_evaluation:
             self._evaluate()
         now = time.monotonic()
@@ -125,22 +128,24 @@ class Training:
             self._save_or_warn()
             self._next_checkpoint = time.monotonic() + self._spec.checkpoint.interval
         if now >= self._next_housekeeping:
-            self._reporter.update("Running", self._progress_counts())
+            self._reporter.update("Running", self._reached())
             self._next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
 
-    def _progress_counts(self) -> Reached:
+    def _reached(self) -> Reached:
         return Reached(self.environment_steps, self.learner_steps, self.last_return, self.seconds)
 
-    def _evaluate(self) -> None:
+    def _evaluate(self) -> bool:
+        """Evaluate; return False if asked to stop before the last episode ended."""
         self._parts.learning.check_finite()
-        self._reporter.update("Evaluating", self._progress_counts())
+        self._reporter.update("Evaluating", self._reached())
         evaluation = self._parts.evaluator.evaluate(self.environment_steps, self._asked_to_stop)
         if evaluation is None:
-            return  # asked to stop: it is due again when the run resumes
+            return False  # it is due again when the run resumes
         self._next_evaluation = _following(self.environment_steps, self._spec.evaluator.interval)
         self._evaluated_at = self.environment_steps
         self.last_return = evaluation.episode_return
-        self._reporter.evaluation_row(self._progress_counts(), evaluation)
+        self._reporter.evaluation_row(self._reached(), evaluation)
+        return True
 
     def _save_or_warn(self) -> None:
         """A full disk may be emptied before the next interval; the end insists."""

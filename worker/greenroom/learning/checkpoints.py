@@ -20,6 +20,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 FORMAT = 1
 TEMPORARY_PREFIX = ".writing-"
+FOLDER_NAME = re.compile(r"\d{6,}-step-\d+")
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,14 @@ class CheckpointStore:
         self._directory = directory
         self._keep = keep
         self._identity = json.loads(json.dumps(identity))
-        directory.mkdir(parents=True, exist_ok=True)
-        for leftover in directory.glob(f"{TEMPORARY_PREFIX}*"):
-            shutil.rmtree(leftover)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            for leftover in directory.glob(f"{TEMPORARY_PREFIX}*"):
+                shutil.rmtree(leftover)
+        except OSError as error:
+            raise CheckpointError(
+                f"Checkpoints need a directory of their own. Got: {directory}: {error.strerror}."
+            ) from error
 
     def save(
         self, parts: Mapping[str, State], *, environment_steps: int, learner_steps: int
@@ -83,7 +90,7 @@ class CheckpointStore:
         Raises:
             CheckpointError: it could not be written (a full disk); the earlier ones stand.
         """
-        existing = self.list()
+        existing = self.folders()
         number = _number(existing[-1]) + 1 if existing else 0
         final = self._directory / f"{number:06d}-step-{environment_steps}"
         temporary = self._directory / f"{TEMPORARY_PREFIX}{final.name}"
@@ -99,12 +106,13 @@ class CheckpointStore:
                 f"The newest whole one is still there: {newest}."
             ) from error
         for old in existing[: max(0, len(existing) + 1 - self._keep)]:
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)  # what stays is tried again next time
         return final
 
-    def list(self) -> list[Path]:
+    def folders(self) -> list[Path]:
         """Return the checkpoints' folders, oldest first."""
-        return sorted(path for path in self._directory.iterdir() if not path.name.startswith("."))
+        found = [path for path in self._directory.iterdir() if FOLDER_NAME.fullmatch(path.name)]
+        return sorted(found, key=_number)
 
     def load_newest(self) -> Checkpoint:
         """Return the newest checkpoint that is whole; damaged ones are passed over, with a warning.
@@ -114,7 +122,7 @@ class CheckpointStore:
             CheckpointError: there is none that is whole.
         """
         damaged: list[str] = []
-        for path in reversed(self.list()):
+        for path in reversed(self.folders()):
             try:
                 return self._load(path)
             except CheckpointMismatch:
@@ -205,8 +213,7 @@ def _differences(old: Any, new: Any, path: str = "spec") -> Iterator[str]:
 
 
 def _number(path: Path) -> int:
-    prefix = path.name.split("-", 1)[0]
-    return int(prefix) if prefix.isdigit() else -1
+    return int(path.name.split("-", 1)[0])
 
 
 def _digest(path: Path) -> str:

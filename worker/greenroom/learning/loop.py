@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections import deque
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from greenroom.core import Dataset, Learner, Replay, State
+from greenroom.core import Batch, Dataset, Learner, Replay, State
 from greenroom.errors import TrainingDiverged
+from greenroom.specs import Array
 from greenroom.variables.local import LocalVariables
 
 FINITE_CHECK_PERIOD = 100
@@ -50,15 +52,22 @@ class LearningLoop:
         """
         batch = next(self._dataset)
         output = self.learner.step(batch)
-        if output.priorities is not None:
-            self._replay.update_priorities(
-                self._dataset.table, batch.keys, output.priorities.cpu().numpy()
-            )
         self.learner_steps += 1
         for name, value in output.metrics.items():
             self._metrics.setdefault(name, deque(maxlen=METRICS_WINDOW)).append(value)
         if self.learner_steps % FINITE_CHECK_PERIOD == 0:
             self.check_finite()
+        if output.priorities is not None:
+            self._update_priorities(batch, output.priorities.cpu().numpy())
+
+    def _update_priorities(self, batch: Batch, priorities: Array) -> None:
+        if not np.isfinite(priorities).all():
+            raise TrainingDiverged(
+                f"Priorities must stay finite. Got: {priorities[~np.isfinite(priorities)][:4]} at "
+                f"learner step {self.learner_steps}; look at rewards, learningRate and "
+                "maxGradientNorm."
+            )
+        self._replay.update_priorities(self._dataset.table, batch.keys, priorities)
 
     def publish(self) -> None:
         """Publish the learner's variables, if it has stepped since the last time."""
@@ -83,32 +92,33 @@ class LearningLoop:
 
     def take_metrics(self) -> dict[str, float]:
         """Return each metric's mean since the last call (of 1,000 steps at most)."""
-        means = {
-            name: float(torch.stack(list(values)).mean())
-            for name, values in self._metrics.items()
-            if values
-        }
+        means = {name: float(values.mean()) for name, values in self._pending_metrics().items()}
         for values in self._metrics.values():
             values.clear()
         return means
 
     def state(self) -> State:
         """Return the learner's state and count, for a checkpoint."""
-        pending = {
-            name: torch.stack(list(values)).cpu()
-            for name, values in self._metrics.items()
-            if values
-        }
         return {
             "learner": self.learner.state(),
             "learner_steps": self.learner_steps,
-            "metrics": pending,
+            "metrics": self._pending_metrics(),
+            # Layers such as dropout draw from it.
+            "torch_generator": torch.get_rng_state(),
+        }
+
+    def _pending_metrics(self) -> dict[str, Tensor]:
+        return {
+            name: torch.stack([value.cpu() for value in values])
+            for name, values in self._metrics.items()
+            if values
         }
 
     def restore(self, state: State) -> None:
         """Take up what `state` returned, and publish it."""
         self.learner.restore(state["learner"])
         self.learner_steps = state["learner_steps"]
+        torch.set_rng_state(state["torch_generator"])
         self._metrics = {
             name: deque(values.unbind(), maxlen=METRICS_WINDOW)
             for name, values in state["metrics"].items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import TextIO
@@ -67,7 +68,18 @@ class PlainLines:
         """Nothing is held open."""
 
     def _print(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        print_line(self._stream, line)
+
+
+def print_line(stream: TextIO, line: str) -> None:
+    """Print a line at once; where nobody reads any more, the run goes on in silence."""
+    try:
+        print(line, file=stream, flush=True)
+    except BrokenPipeError:
+        # So that neither the next line nor Python's own flush at the end fails again.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def progress_line(progress: Progress) -> str:
@@ -133,7 +145,7 @@ class JsonLines:
         """Nothing is held open."""
 
     def _write(self, values: Mapping[str, Scalar]) -> None:
-        print(json.dumps(plain_row(values), allow_nan=False), file=self._stream, flush=True)
+        print_line(self._stream, json.dumps(plain_row(values), allow_nan=False))
 
 
 def progress_fields(progress: Progress) -> dict[str, Scalar]:

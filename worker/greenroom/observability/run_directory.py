@@ -15,12 +15,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import itertools
 import json
+import os
 import platform
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import distributions
@@ -131,7 +134,7 @@ class RunDirectory:
         begun = {
             (match[1], int(match[2] or 1)): path
             for path in RUNS.glob(f"{glob.escape(name)}-*/")
-            if (match := pattern.fullmatch(path.name))
+            if (match := pattern.fullmatch(path.name)) and cls(path).experiment.exists()
         }
         if not begun:
             raise RunDirectoryError(
@@ -139,6 +142,27 @@ class RunDirectory:
                 "Got: none."
             )
         return cls.open(begun[max(begun)])
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from writing this run; a killed process lets go of it.
+
+        Raises:
+            RunDirectoryError: another process is writing it.
+        """
+        with disk_errors(self.path), (self.path / ".lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                lock.seek(0)
+                raise RunDirectoryError(
+                    "A run is written by one process at a time. Got: "
+                    f"{self.path}, which process {lock.read().strip()} is writing."
+                ) from error
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+            yield
 
     def write_experiment(self, experiment_yaml: str) -> None:
         """Write down what is run, the whole RLExperiment as resolved, and with which packages.

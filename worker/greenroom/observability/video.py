@@ -13,12 +13,12 @@ SUFFIXES = (".mp4", ".gif")
 
 def check_video_path(path: Path) -> None:
     """Refuse, before anything is played, a file name that no video can be written to."""
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise ConfigurationError(
             f"A video's file name must end in {' or '.join(SUFFIXES)}. Got: {path.name}."
         )
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"A video needs an existing folder. Got: {path.parent}.")
+    if path.is_dir() or not path.parent.is_dir():
+        raise ConfigurationError(f"A video is a file in an existing folder. Got: {path}.")
 
 
 def write_video(path: Path, frames: Sequence[Array], frames_per_second: float) -> None:
@@ -35,7 +35,7 @@ def write_video(path: Path, frames: Sequence[Array], frames_per_second: float) -
         raise GreenroomError(
             "Videos need imageio; pip install 'greenroom[video]'. Got: " + str(error)
         ) from error
-    if path.suffix == ".gif":
+    if path.suffix.lower() == ".gif":
         imageio.imwrite(path, list(frames), duration=1000 / frames_per_second, loop=0)
     else:
         # Players refuse other pixel formats and odd sizes; macro_block_size 2 pads to even.

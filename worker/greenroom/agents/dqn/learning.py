@@ -28,7 +28,7 @@ class DQNLearner:
     def __init__(self, network: nn.Module, config: DQN, device: torch.device) -> None:
         self._config = config
         self._network = network.to(device)
-        self._target = copy.deepcopy(self._network).requires_grad_(False)
+        self._target = copy.deepcopy(self._network).requires_grad_(False).eval()
         self._optimizer = Adam(
             list(self._network.parameters()),
             config.learning_rate,
