@@ -5,7 +5,9 @@
 Both step CartPole-v1 with the same 256x256 network in one batched forward pass per
 step, on one torch thread. The bare loop takes the greedy action and drops everything;
 the actor explores, keeps episodes apart, writes one-step transitions into replay, and
-counts. The two take turns; medians of environment steps per second, and their ratio.
+counts. Both use the same autoreset mode: DISABLED with resets of what ended (sync), or
+NEXT_STEP (native). The two take turns; medians of environment steps per second, and
+their ratio.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ def bare(vectorization: str, num_envs: int) -> Callable[[], None]:
             "CartPole-v1",
             num_envs,
             vectorization_mode="sync",
-            vector_kwargs={"autoreset_mode": AutoresetMode.NEXT_STEP},
+            vector_kwargs={"autoreset_mode": AutoresetMode.DISABLED},
         )
     net = network()
     observation, _ = environment.reset(seed=0)
@@ -61,7 +63,10 @@ def bare(vectorization: str, num_envs: int) -> Callable[[], None]:
         nonlocal observation
         with torch.inference_mode():
             action = net(torch.from_numpy(observation)).argmax(dim=1).numpy()
-        observation = environment.step(action)[0]
+        observation, _, terminated, truncated, _ = environment.step(action)
+        ended = terminated | truncated
+        if vectorization == "sync" and ended.any():
+            observation, _ = environment.reset(options={"reset_mask": ended})
 
     return step
 

@@ -76,6 +76,17 @@ def test_the_final_evaluation_can_reach_the_wanted_return(tmp_path: Path) -> Non
     assert result.reason == "EpisodeReturnReached"
 
 
+def test_what_was_learnt_after_an_evaluation_is_evaluated_again(tmp_path: Path) -> None:
+    """Learning by turns goes on at the step of the last evaluation; the end counts."""
+    replay = {"samplesPerInsert": 2, "minSize": 100, "maxSize": 600, "errorBuffer": 200}
+    evaluated = {"evaluator": {"episodes": 1, "interval": 200}, "replay": replay}
+    run(tmp_path / "whole", experiment(**evaluated, stop={"environmentSteps": 600}))
+    steps = rows(tmp_path / "whole")[-1]["learnerSteps"]
+    result = run(tmp_path / "run", experiment(**evaluated, stop={"learnerSteps": steps + 5}))
+    last = [row for row in rows(tmp_path / "run") if row["kind"] == "evaluation"][-1]
+    assert last["learnerSteps"] == result.learner_steps == steps + 5
+
+
 def test_rows_are_at_their_steps(tmp_path: Path) -> None:
     run(tmp_path / "run", experiment(actors={"environmentsPerActor": 3}))
     steps = [(row["kind"], row["environmentSteps"]) for row in rows(tmp_path / "run")]

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from greenroom.core import EnvironmentStep, State
 from greenroom.specs import Array
+
+
+class Finished(NamedTuple):
+    """Episodes that ended together: of which environments, their returns and lengths; each [K]."""
+
+    environments: Array
+    returns: Array
+    lengths: Array
+
+
+NONE_FINISHED = Finished(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))
 
 
 class EpisodeTracker:
@@ -25,19 +36,16 @@ class EpisodeTracker:
         self._return = np.zeros(num_envs, np.float64)
         self._length = np.zeros(num_envs, np.int64)
 
-    def add(self, step: EnvironmentStep) -> Sequence[tuple[int, float, int]]:
-        """Take one vector step; return (environment, return, length) of episodes that ended."""
+    def add(self, step: EnvironmentStep) -> Finished:
+        """Take one vector step; return the episodes that ended with it."""
         self._return += step.reward * step.valid
         self._length += step.valid
         ended = (step.terminated | step.truncated) & step.valid
-        if not ended.any():
-            return ()
-        finished = [
-            (int(index), float(self._return[index]), int(self._length[index]))
-            for index in np.flatnonzero(ended)
-        ]
-        self.episodes += len(finished)
-        self.returns.extend(episode_return for _, episode_return, _ in finished)
+        if not np.count_nonzero(ended):
+            return NONE_FINISHED
+        finished = Finished(np.flatnonzero(ended), self._return[ended], self._length[ended])
+        self.episodes += len(finished.returns)
+        self.returns.extend(finished.returns.tolist())
         self.reset(ended)
         return finished
 

@@ -86,8 +86,8 @@ def _play_round(
             return None
         action, state, _ = policy(to_tensors(observation), state, generator, 0)
         step = environment.step(to_arrays(action))
-        for index, episode_return, length in tracker.add(step):
-            played.setdefault(index, (episode_return, length))
+        for index, episode_return, length in zip(*map(list, tracker.add(step)), strict=True):
+            played.setdefault(int(index), (float(episode_return), int(length)))
         if recurrent and step.first.any():
             state = reset_state(state, initial, step.first)
         observation = step.observation

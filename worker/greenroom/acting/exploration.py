@@ -26,14 +26,11 @@ class EpsilonGreedy:
     ) -> Tensor:
         """Return actions [N] int64."""
         num_envs, num_actions = values_NA.shape
-        epsilon = self.epsilon(environment_steps)
         greedy_N = values_NA.argmax(dim=1)
-        drawn_N = torch.rand(num_envs, generator=generator, dtype=torch.float64)
-        explore_N = drawn_N < epsilon
+        explore_N = torch.rand(num_envs, generator=generator) < self.epsilon(environment_steps)
         if not explore_N.any():
             return greedy_N
-        # Given that it is below epsilon, drawn / epsilon is uniform again: one draw does both.
-        random_N = (drawn_N * (num_actions / epsilon)).long().clamp_(max=num_actions - 1)
+        random_N = torch.randint(num_actions, (num_envs,), generator=generator)
         return torch.where(explore_N, random_N, greedy_N)
 
 

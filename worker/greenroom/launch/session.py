@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from greenroom.core import State
-from greenroom.errors import CheckpointError, TrainingDiverged
+from greenroom.errors import CheckpointError, GreenroomError, TrainingDiverged
 from greenroom.launch.assembly import Parts
 from greenroom.launch.drivers import Driver, Limits
 from greenroom.launch.reporting import Reporter
@@ -57,7 +57,7 @@ class Training:
         self._asked_to_stop = asked_to_stop
         self._next_row = ROW_INTERVAL
         self._next_evaluation = self._spec.evaluator.interval
-        self._evaluated_at: int | None = None
+        self._evaluated_at: list[int] | None = None
         self.last_return: float | None = None
         self._earlier_seconds = 0.0
         self._began = time.monotonic()
@@ -88,7 +88,10 @@ class Training:
         except Exception:
             # The parts are between two steps, and what they hold is kept. Only the actor's
             # generator may be one action ahead.
-            self._save_or_warn()
+            try:
+                self._save_or_warn()
+            except GreenroomError as error:
+                self._reporter.warn(str(error))
             raise
         self._parts.learning.check_finite()
         self.save()
@@ -101,7 +104,7 @@ class Training:
             if reason is None:
                 self._driver.advance(self._limits(), self._interrupted)
                 self._do_what_is_due()
-            elif self._evaluated_at == self.environment_steps or self._evaluate():
+            elif self._evaluated_at == self._position() or self._evaluate():
                 return self._stop_reason() or reason
         return None
 
@@ -131,6 +134,10 @@ class Training:
             self._reporter.update("Running", self._reached())
             self._next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
 
+    def _position(self) -> list[int]:
+        """Return the counts that tell whether anything was done since."""
+        return [self.environment_steps, self.learner_steps]
+
     def _reached(self) -> Reached:
         return Reached(self.environment_steps, self.learner_steps, self.last_return, self.seconds)
 
@@ -142,7 +149,7 @@ class Training:
         if evaluation is None:
             return False  # it is due again when the run resumes
         self._next_evaluation = _following(self.environment_steps, self._spec.evaluator.interval)
-        self._evaluated_at = self.environment_steps
+        self._evaluated_at = self._position()
         self.last_return = evaluation.episode_return
         self._reporter.evaluation_row(self._reached(), evaluation)
         return True

@@ -16,7 +16,7 @@ Values: TypeAlias = Any
 class Column(Protocol):
     """Rows of one leaf, addressed by slot."""
 
-    def put(self, slots: Array, values: Values) -> None:
+    def put(self, slots: Array | slice, values: Values) -> None:
         """Copy values [K] into ``slots`` [K]."""
 
     def take(self, slots: Array) -> Values:
@@ -49,7 +49,7 @@ class FixedColumn:
     def __init__(self, spec: ArraySpec, capacity: int) -> None:
         self._rows = np.zeros((capacity, *_known(spec.shape)), spec.dtype)
 
-    def put(self, slots: Array, values: Values) -> None:
+    def put(self, slots: Array | slice, values: Values) -> None:
         self._rows[slots] = values
 
     def take(self, slots: Array) -> Values:
@@ -79,9 +79,11 @@ class VaryingColumn:
         self._dtype = spec.dtype
         self._rows = np.empty(capacity, object)
 
-    def put(self, slots: Array, values: Values) -> None:
-        for slot, value in zip(slots.tolist(), values, strict=True):
-            self._rows[slot] = np.array(value)
+    def put(self, slots: Array | slice, values: Values) -> None:
+        rows = np.empty(len(values), object)
+        for index, value in enumerate(values):
+            rows[index] = np.array(value)
+        self._rows[slots] = rows
 
     def take(self, slots: Array) -> Values:
         # The arrays themselves: a row is replaced as a whole, its array never written to.

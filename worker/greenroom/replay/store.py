@@ -15,7 +15,7 @@ from greenroom.replay.columns import Values, make_column
 from greenroom.replay.limiter import Limiter
 from greenroom.replay.selection import Selection
 from greenroom.replay.signature import Signature
-from greenroom.replay.slots import earlier_equals
+from greenroom.replay.slots import earlier_equals, in_a_row
 from greenroom.replay.tables import Fifo, Table
 from greenroom.specs import Array
 
@@ -66,12 +66,13 @@ class TableStore:
         while start < admitted:
             slots = self._place(priorities[start:admitted])
             stop = start + len(slots)
+            rows = in_a_row(slots)
             for column, leaf in zip(self._columns, leaves, strict=True):
-                column.put(slots, leaf[start:stop])
-            self._priorities[slots] = priorities[start:stop]
-            self._times_sampled[slots] = 0
+                column.put(rows, leaf[start:stop])
+            self._priorities[rows] = priorities[start:stop]
+            self._times_sampled[rows] = 0
             first = self.limiter.inserts + 1
-            self._keys[slots] = slots + (np.arange(first, first + len(slots)) << self._slot_bits)
+            self._keys[rows] = slots + (np.arange(first, first + len(slots)) << self._slot_bits)
             self.limiter.inserts += len(slots)
             if self.limiter.size > self.table.max_size:
                 victim, _ = self._selection.remover(1, self._generator)
