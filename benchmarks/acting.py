@@ -1,6 +1,6 @@
 """What acting costs: one actor, with adder and replay, beside the bare vector environment.
 
-    uv run python benchmarks/acting.py
+    .tools/bin/uv run python benchmarks/acting.py
 
 Both step CartPole-v1 with the same 256x256 network in one batched forward pass per
 step, on one torch thread. The bare loop takes the greedy action and drops everything;

@@ -1,6 +1,6 @@
 """DQN on CartPole-v1: Greenroom beside Stable-Baselines3 and two ceilings, in one run.
 
-    uv run --group benchmarks python benchmarks/dqn_cartpole.py --repetitions 3
+    .tools/bin/uv run --group benchmarks python benchmarks/dqn_cartpole.py --repetitions 3
 
 The contestants take turns, each in a process of its own with another seed per
 repetition; the table gives medians (minimum-maximum), then ratios of medians. Same

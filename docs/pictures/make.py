@@ -9,15 +9,18 @@ the first run.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import greenroom
 from greenroom.observability.displays import Header, Level, Summary
+from greenroom.observability.formatting import format_duration
 from greenroom.observability.panel import save_panel_svg
 from greenroom.observability.plotting import plot_runs
 from greenroom.observability.progress import Progress
 
+EVENTS = 4
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[1] / "examples" / "cartpole-dqn.yaml"
 
@@ -27,11 +30,11 @@ class Remembering:
 
     def __init__(self) -> None:
         self.moments: list[tuple[Progress, int]] = []
-        self.events: list[tuple[float, str]] = []
+        self.events: list[tuple[str, str]] = []
 
     def start(self, header: Header) -> None:
         """Remember what is run."""
-        self.header = header
+        self.header = replace(header, run_directory=Path("runs") / header.run_directory.name)
 
     def update(self, progress: Progress) -> None:
         """Remember where the run is."""
@@ -39,7 +42,8 @@ class Remembering:
 
     def event(self, message: str, level: Level = "info") -> None:
         """Remember what happened."""
-        self.events.append((self.moments[-1][0].wall_seconds if self.moments else 0.0, message))
+        seconds = self.moments[-1][0].wall_seconds if self.moments else 0.0
+        self.events.append((format_duration(seconds), message))
 
     def finish(self, summary: Summary) -> None:
         """Say how it ended."""
@@ -62,7 +66,7 @@ def main() -> None:
         plot_runs(sorted(Path(folder).iterdir()), HERE / "learning-curve.png")
     first = displays[0]
     progress, events = first.moments[len(first.moments) * 2 // 3]
-    save_panel_svg(HERE / "live-panel.svg", first.header, progress, first.events[:events])
+    save_panel_svg(HERE / "live-panel.svg", first.header, progress, first.events[:events][-EVENTS:])
 
 
 if __name__ == "__main__":

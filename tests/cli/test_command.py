@@ -49,7 +49,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_leaves_everything_that_was_promised(finished: Path) -> None:
-    assert {path.name for path in finished.iterdir()} == {
+    assert {path.name for path in finished.glob("[!.]*")} == {
         "checkpoints",
         "environment.txt",
         "experiment.yaml",
