@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
 __version__ = version("greenroom")
 
+_HOMES = {
+    "Launch": "greenroom.launch.run",
+    "LoadedPolicy": "greenroom.export",
+    "Result": "greenroom.launch.run",
+    "load_experiment": "greenroom_api",
+    "load_policy": "greenroom.export",
+    "run": "greenroom.launch.run",
+}
+
 __all__ = [
     "Launch",
     "LoadedPolicy",
@@ -29,15 +38,6 @@ __all__ = [
     "load_policy",
     "run",
 ]
-
-_HOMES = {
-    "Launch": "greenroom.launch.run",
-    "LoadedPolicy": "greenroom.export",
-    "Result": "greenroom.launch.run",
-    "load_experiment": "greenroom_api",
-    "load_policy": "greenroom.export",
-    "run": "greenroom.launch.run",
-}
 
 
 def __getattr__(name: str) -> Any:

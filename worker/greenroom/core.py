@@ -196,6 +196,7 @@ class Writer(Protocol):
 
         Raises:
             SignatureError: the items are not the table's; none was taken.
+            ValueError: a priority is negative or not finite; none was taken.
             ReplayClosed: replay was closed.
         """
 
@@ -252,7 +253,11 @@ class Replay(Protocol):
         """Return a new sampler of ``table`` for one consumer."""
 
     def update_priorities(self, table: str, keys: Array, priorities: Array) -> None:
-        """Set priorities [B] of the items ``keys`` [B]; items that have left are passed over."""
+        """Set priorities [B] of the items ``keys`` [B]; items that have left are passed over.
+
+        Raises:
+            ValueError: a priority is negative or not finite; none was set.
+        """
 
     def info(self) -> Mapping[str, TableInfo]:
         """Return each table's state now, by name."""
@@ -269,7 +274,10 @@ class LockstepReplay(Replay, Protocol):
         """Whether ``items`` inserts would be admitted now, with no sample between them."""
 
     def can_sample(self, table: str, items: int) -> bool:
-        """Whether ``items`` samples would be admitted now, with no insert between them."""
+        """Whether ``items`` samples would be admitted now, with no insert between them.
+
+        Where drawn items leave the table: whichever they are.
+        """
 
     def state(self) -> State:
         """Return all contents, counters and random states, for a checkpoint."""

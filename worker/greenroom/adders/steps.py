@@ -68,7 +68,7 @@ class StepReader:
         if np.count_nonzero(valid) == self._num_envs:
             return self._structure.unflatten(leaves), slice(None)
         rows = valid.nonzero()[0]
-        return self._structure.unflatten([leaf[rows] for leaf in leaves]), rows
+        return self._structure.unflatten([leaf.take(rows, axis=0) for leaf in leaves]), rows
 
     def _fit(self, index: int, leaf: Any) -> Array:
         shape, dtype = self._expected[index]

@@ -133,7 +133,9 @@ def _train(
     request: StopRequest,
 ) -> Result:
     spec = experiment.spec
-    checkpoints = CheckpointStore(directory.checkpoints, spec.checkpoint.keep, identity(experiment))
+    checkpoints = CheckpointStore(
+        directory.checkpoints, spec.checkpoint.keep, _identity(experiment)
+    )
     # A checkpoint that is refused must leave the run in this directory as it was.
     checkpoint = _newest_checkpoint(checkpoints, display) if resume else None
     directory.write_experiment(dump_experiment(experiment))
@@ -208,7 +210,7 @@ def _environment(experiment: RLExperiment) -> str:
     return environment.factory or (environment.gymnasium.id if environment.gymnasium else "")
 
 
-def identity(experiment: RLExperiment) -> dict[str, Any]:
+def _identity(experiment: RLExperiment) -> dict[str, Any]:
     """Return what must not change when a run resumes: all that shapes what is learnt."""
     spec = experiment.spec.model_dump(mode="json", by_alias=True)
     return {key: spec[key] for key in ("environment", "agent", "replay", "actors", "seed")}

@@ -139,7 +139,8 @@ class Table:
     Attributes:
         name: unique in its replay.
         sampler: which item a sample returns.
-        remover: which item leaves when a full table takes another.
+        remover: which item leaves when a full table takes another. The newcomer takes
+            part, as in Reverb: a Lifo remover keeps the oldest items.
         limiter: the rate limiter.
         max_size: items at most.
         signature: tree of `ArraySpec` that every item has.
