@@ -33,7 +33,7 @@ from greenroom.learning.optimization import Adam, load_module
 from greenroom.networks import make_torso
 from greenroom.replay.options import make_table
 from greenroom.replay.tables import Table
-from greenroom.specs import EnvironmentSpec
+from greenroom.spaces import EnvironmentSpec
 from greenroom_api import MLP, Network
 
 TABLE = "transitions"

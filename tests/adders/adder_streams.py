@@ -11,7 +11,8 @@ from gymnasium import spaces
 from hypothesis import strategies as st
 
 from greenroom.core import Transitions
-from greenroom.specs import ArraySpec, EnvironmentSpec
+from greenroom.spaces import EnvironmentSpec
+from greenroom.specs import ArraySpec
 
 INVALID, GOES_ON, TERMINATED, TRUNCATED, BOTH = range(5)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from greenroom.agents import make_builder
 from greenroom.errors import ConfigurationError
 from greenroom.networks import FlattenObservation, make_torso
-from greenroom.specs import EnvironmentSpec
+from greenroom.spaces import EnvironmentSpec
 from greenroom_api import Agent, InvalidExperiment, Network
 
 SPEC = EnvironmentSpec.from_spaces(gym.spaces.Box(-1, 1, (4,), np.float32), gym.spaces.Discrete(2))

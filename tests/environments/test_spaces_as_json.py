@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenroom.errors import EnvironmentSetupError
-from greenroom.specs import array_specs, space_from_json, space_to_json
+from greenroom.spaces import array_specs, space_from_json, space_to_json
 
 SPACES = [
     spaces.Box(-1, 1, (3, 2)),

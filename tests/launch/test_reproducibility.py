@@ -9,7 +9,7 @@ import pytest
 from small import dqn, equal, experiment, parameters, rows, run
 from torch import nn
 
-from greenroom.specs import EnvironmentSpec
+from greenroom.spaces import EnvironmentSpec
 
 
 def dropping_out(spec: EnvironmentSpec) -> nn.Module:

@@ -55,7 +55,8 @@ import torch
 from torch import Tensor, nn
 
 from greenroom.replay.tables import Table, TableInfo
-from greenroom.specs import Array, EnvironmentSpec, Tree
+from greenroom.spaces import EnvironmentSpec
+from greenroom.specs import Array, Tree
 
 State: TypeAlias = dict[str, Any]
 """What a checkpoint keeps of a part: nested dicts with string keys, whose leaves are

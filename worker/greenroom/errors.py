@@ -5,7 +5,10 @@
     │   └── EnvironmentSetupError      no such environment, or unsupported spaces
     ├── EnvironmentFault               the environment broke its own contract while running
     ├── ReplayTimeout                  a bounded wait on replay ended, and why
+    │   └── ReplayUnavailable          the replay server does not answer; it may come back
     ├── ReplayClosed                   replay was closed while, or before, somebody used it
+    ├── LearnerUnavailable             the learner does not answer; it may come back
+    ├── AccessDenied                   the run's token was missing or another
     ├── SignatureError                 data does not fit the table's signature
     ├── TrainingDiverged               a loss or parameter is no longer a finite number
     ├── CheckpointError                a checkpoint cannot be written or read
@@ -36,6 +39,18 @@ class EnvironmentFault(GreenroomError):
 
 class ReplayTimeout(GreenroomError):
     """A bounded wait on replay ended. Nothing is lost: pending items and samples stay."""
+
+
+class ReplayUnavailable(ReplayTimeout):
+    """The replay server did not answer within the wait, as opposed to its limiter holding back."""
+
+
+class LearnerUnavailable(GreenroomError):
+    """The learner's service did not answer in time; the call may be repeated."""
+
+
+class AccessDenied(GreenroomError):
+    """A service of the run was called without the run's token."""
 
 
 class ReplayClosed(GreenroomError):

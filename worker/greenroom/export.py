@@ -28,7 +28,8 @@ from greenroom.agents import make_builder
 from greenroom.core import Policy
 from greenroom.errors import CheckpointError
 from greenroom.randomness import torch_generator
-from greenroom.specs import Array, ArraySpec, EnvironmentSpec, Tree, space_from_json, space_to_json
+from greenroom.spaces import EnvironmentSpec, space_from_json, space_to_json
+from greenroom.specs import Array, ArraySpec, Tree
 from greenroom_api import Agent
 
 DESCRIPTION = "policy.json"

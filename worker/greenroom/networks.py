@@ -19,7 +19,8 @@ from torch.nn import functional
 
 from greenroom.errors import ConfigurationError
 from greenroom.imports import load_object
-from greenroom.specs import EnvironmentSpec, Tree
+from greenroom.spaces import EnvironmentSpec
+from greenroom.specs import Tree
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU}
 

@@ -9,7 +9,8 @@ from greenroom.adders.records import RecordBuffer, record_signature
 from greenroom.adders.steps import StepReader
 from greenroom.core import State, Transitions, Writer
 from greenroom.errors import EnvironmentFault
-from greenroom.specs import Array, EnvironmentSpec, Tree
+from greenroom.spaces import EnvironmentSpec
+from greenroom.specs import Array, Tree
 
 # Buffers begin small and double: `max_length` is a bound, seldom what is needed.
 INITIAL_CAPACITY = 128

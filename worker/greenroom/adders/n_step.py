@@ -11,7 +11,8 @@ from greenroom.adders.arguments import constant_priorities, require_at_least, re
 from greenroom.adders.steps import REWARD, Rows, StepReader, Structure, zeros
 from greenroom.core import State, Transitions, Writer
 from greenroom.errors import ConfigurationError
-from greenroom.specs import Array, EnvironmentSpec, Tree
+from greenroom.spaces import EnvironmentSpec
+from greenroom.specs import Array, Tree
 
 
 class NStepTransitionAdder:

@@ -42,7 +42,8 @@ from greenroom.adders.arguments import restore_array, without
 from greenroom.adders.steps import FLAG, REWARD, Rows, Structure, zeros
 from greenroom.core import State, Transitions
 from greenroom.errors import CheckpointMismatch
-from greenroom.specs import Array, ArraySpec, EnvironmentSpec, Tree
+from greenroom.spaces import EnvironmentSpec
+from greenroom.specs import Array, ArraySpec, Tree
 
 
 def record_signature(spec: EnvironmentSpec, length: int | None, extras: Tree) -> Tree:

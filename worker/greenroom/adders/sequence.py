@@ -11,7 +11,8 @@ from greenroom.adders.records import RecordBuffer, record_signature
 from greenroom.adders.steps import StepReader
 from greenroom.core import State, Transitions, Writer
 from greenroom.errors import CheckpointMismatch
-from greenroom.specs import Array, EnvironmentSpec, Tree
+from greenroom.spaces import EnvironmentSpec
+from greenroom.specs import Array, Tree
 
 
 class EndOfEpisode(enum.StrEnum):

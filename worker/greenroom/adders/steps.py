@@ -9,7 +9,8 @@ import optree
 
 from greenroom.core import Transitions
 from greenroom.errors import SignatureError
-from greenroom.specs import Array, ArraySpec, EnvironmentSpec, Tree
+from greenroom.spaces import EnvironmentSpec
+from greenroom.specs import Array, ArraySpec, Tree
 
 Rows: TypeAlias = Array | slice
 """Which environments a step's rows belong to: all of them as a slice, so that what is

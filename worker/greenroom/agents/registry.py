@@ -8,7 +8,7 @@ from greenroom.agents.dqn import DQNBuilder
 from greenroom.core import AgentBuilder
 from greenroom.errors import ConfigurationError
 from greenroom.imports import load_object
-from greenroom.specs import EnvironmentSpec
+from greenroom.spaces import EnvironmentSpec
 from greenroom_api import Agent, CustomAgent, parse_section
 
 BUILDER_METHODS = [name for name in vars(AgentBuilder) if name.startswith("make_")]

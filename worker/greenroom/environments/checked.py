@@ -13,7 +13,8 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from greenroom.environments.checks import misfit, single_misfit
 from greenroom.errors import EnvironmentFault
-from greenroom.specs import Array, EnvironmentSpec, Tree
+from greenroom.spaces import EnvironmentSpec
+from greenroom.specs import Array, Tree
 
 LARGEST = float(np.finfo(np.float32).max)
 

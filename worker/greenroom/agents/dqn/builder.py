@@ -20,7 +20,7 @@ from greenroom.errors import ConfigurationError
 from greenroom.networks import make_torso
 from greenroom.replay.options import make_table
 from greenroom.replay.tables import Prioritized, Table
-from greenroom.specs import EnvironmentSpec
+from greenroom.spaces import EnvironmentSpec
 from greenroom_api import DQN
 
 TABLE = "transitions"

@@ -1,0 +1,1 @@
+"""Roles: what each process of an experiment runs (`greenroom role NAME`)."""
