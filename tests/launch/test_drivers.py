@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from small import dqn, experiment, run
 
 from greenroom.errors import ConfigurationError, EnvironmentFault, GreenroomError
-from greenroom.launch.assembly import assemble
-from greenroom.launch.drivers import Limits
+from greenroom.training.assembly import assemble
+from greenroom.training.drivers import Limits
 from greenroom.launch.lockstep import LockstepDriver, check_window
 from greenroom.launch.overlapped import OverlappedDriver
 from greenroom.replay.embedded import EmbeddedReplay

@@ -12,7 +12,7 @@ from small import dqn, experiment, rows, run
 
 import greenroom
 from greenroom.errors import CheckpointError
-from greenroom.launch.stopping import Reached, stop_reason
+from greenroom.training.stopping import Reached, stop_reason
 from greenroom.observability.records import read_metrics
 from greenroom_api import Stop
 

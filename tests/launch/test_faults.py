@@ -24,7 +24,7 @@ from greenroom.errors import (
     RunDirectoryError,
     TrainingDiverged,
 )
-from greenroom.launch.assembly import Evaluator
+from greenroom.training.evaluations import EpisodePlayer
 
 STEPS = 20_000
 
@@ -226,16 +226,16 @@ def test_a_signal_in_the_final_evaluation_is_an_interruption(
 ) -> None:
     """The signal comes when the evaluation begins; resuming plays it after all."""
     stopping = experiment(stop={"environmentSteps": 300})
-    evaluate = Evaluator.evaluate
+    evaluate = EpisodePlayer.play
 
-    def interrupted(self: Evaluator, *arguments: Any) -> Any:
+    def interrupted(self: EpisodePlayer, *arguments: Any) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
         return evaluate(self, *arguments)
 
-    monkeypatch.setattr(Evaluator, "evaluate", interrupted)
+    monkeypatch.setattr(EpisodePlayer, "play", interrupted)
     first = run(tmp_path / "run", stopping)
     assert (first.state, first.signal, first.episode_return) == ("Interrupted", 15, None)
-    monkeypatch.setattr(Evaluator, "evaluate", evaluate)
+    monkeypatch.setattr(EpisodePlayer, "play", evaluate)
     second = run(tmp_path / "run", stopping, resume=True)
     assert second.state == "Succeeded"
     assert second.environment_steps == 300

@@ -67,10 +67,15 @@ class EpisodeTracker:
             "length": self._length.copy(),
         }
 
-    def restore(self, state: State) -> None:
-        """Take up what `state` returned."""
+    def restore_finished(self, state: State) -> None:
+        """Take up of what `state` returned the episodes that ended, and begin the others anew."""
         self.episodes = state["episodes"]
         self.returns.clear()
         self.returns.extend(state["returns"])
+        self.reset(np.ones(len(self._return), np.bool_))
+
+    def restore(self, state: State) -> None:
+        """Take up what `state` returned."""
+        self.restore_finished(state)
         self._return[:] = state["return"]
         self._length[:] = state["length"]

@@ -8,7 +8,7 @@ makes (JSON and safetensors), and ends when the other side closes it:
     begin: experiment                    ->  begun
     step: steps, variables if newer      ->  stepped: items, counts, seconds; error if it failed
     state                                ->  state: actor, adder, environment
-    restore: actor, adder, environment   ->  restored
+    restore: actor, adder, environment   ->  restored (no environment: episodes begin anew)
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from torch import Tensor
 
 from greenroom.core import State, Variables
 from greenroom.errors import GreenroomError
-from greenroom.launch.assembly import assemble_actor, assemble_environment
-from greenroom.launch.drivers import ActingSide
 from greenroom.learning.states import pack, unpack
 from greenroom.specs import Array, Tree
+from greenroom.training.assembly import assemble_actor, assemble_environment
+from greenroom.training.drivers import ActingSide
 from greenroom_api import parse_experiment
 
 
@@ -127,7 +127,8 @@ class ActingProcess:
             case "restore":
                 self._actor.restore(message["actor"])
                 self._adder.restore(message["adder"])
-                self._acting.restore(message)
+                if message["environment"] is not None:
+                    self._acting.restore(message)
                 return {"kind": "restored"}
         raise AssertionError(message["kind"])
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from greenroom.core import LockstepReplay, State
 from greenroom.errors import ConfigurationError
-from greenroom.launch.assembly import Parts
-from greenroom.launch.drivers import ActingSide, Limits
 from greenroom.replay.tables import NO_LIMIT
+from greenroom.training.assembly import Parts
+from greenroom.training.drivers import ONLY_COUNTS, ActingSide, Limits, LocalDriver
 from greenroom_api import RLExperiment
 
 
-class LockstepDriver:
+class LockstepDriver(LocalDriver):
     """Acts while one more vector step fits into the rate limiter's window, then learns.
 
     It learns while a whole batch fits; then it is acting's turn again, with the
@@ -30,9 +30,7 @@ class LockstepDriver:
             parts.adder.max_items_per_step,
             parts.dataset.batch_size,
         )
-        self.acting_seconds = 0.0
-        self.learning_seconds = 0.0
-        self._parts = parts
+        super().__init__(parts)
         self._acting = ActingSide(parts.environment, parts.actor)
         self._acting_turn = True
 
@@ -80,17 +78,17 @@ class LockstepDriver:
         learning.publish()
         return finished
 
-    def settle(self) -> None:
-        """Nothing to do: one thread is always at one moment."""
+    def state(self) -> dict[str, State]:
+        """Return all parts, whose turn it is, and what is acted on."""
+        return self._state({"acting_turn": self._acting_turn, **self._acting.state()})
 
-    def state(self) -> State:
-        """Return whose turn it is and what is acted on."""
-        return {"acting_turn": self._acting_turn, **self._acting.state()}
-
-    def restore(self, state: State) -> None:
+    def restore(self, parts: Mapping[str, State]) -> list[str]:
         """Take up what `state` returned."""
-        self._acting_turn = state["acting_turn"]
-        self._acting.restore(state)
+        if not self._restore(parts):
+            return [ONLY_COUNTS]
+        self._acting_turn = parts["driver"]["acting_turn"]
+        self._acting.restore(parts["driver"])
+        return []
 
     def close(self) -> None:
         """Nothing was started."""

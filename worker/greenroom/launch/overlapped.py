@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 
 import optree
@@ -20,9 +20,9 @@ from greenroom import errors
 from greenroom.core import State
 from greenroom.errors import EnvironmentFault, GreenroomError, ReplayTimeout
 from greenroom.launch.acting_process import split
-from greenroom.launch.assembly import WAIT_SECONDS, Parts
-from greenroom.launch.drivers import Limits
 from greenroom.learning.states import pack, unpack
+from greenroom.training.assembly import WAIT_SECONDS, Parts
+from greenroom.training.drivers import ONLY_COUNTS, Limits, LocalDriver
 from greenroom_api import RLExperiment, dump_experiment
 
 # Vector steps between two messages: few enough that parameters are fresh, many enough
@@ -36,7 +36,7 @@ START_SECONDS = 120.0
 CLOSE_SECONDS = 10.0
 
 
-class OverlappedDriver:
+class OverlappedDriver(LocalDriver):
     """Learns in this process, and has another one act.
 
     The rate limiter holds back whichever runs ahead: the actor is asked for no more
@@ -44,13 +44,11 @@ class OverlappedDriver:
     was not admitted yet (64 vector steps at most) is not in a checkpoint.
 
     ``parts.actor`` and ``parts.adder`` do not act here: they show what the other
-    process reported, and after `settle` its whole state.
+    process reported, and when `state` was called its whole state.
     """
 
     def __init__(self, experiment: RLExperiment, parts: Parts) -> None:
-        self.acting_seconds = 0.0
-        self.learning_seconds = 0.0
-        self._parts = parts
+        super().__init__(parts)
         self._num_envs = experiment.spec.actors.environments_per_actor
         self._tables = {
             table.name: table
@@ -140,7 +138,7 @@ class OverlappedDriver:
         self.learning_seconds += time.perf_counter() - began
         return True
 
-    def settle(self) -> None:
+    def _settle(self) -> None:
         """Take the answers under way, and the other process's whole state."""
         while self._requested:
             # An environment that failed does so again for each request under way.
@@ -152,21 +150,28 @@ class OverlappedDriver:
         self._parts.adder.restore(state["adder"])
         self._environment_state = state["environment"]
 
-    def state(self) -> State:
-        """Return what is acted on, as `settle` found it."""
-        return {"acting_turn": True, "environment": self._environment_state}
+    def state(self) -> dict[str, State]:
+        """Return all parts, of one moment."""
+        self._settle()
+        return self._state({"acting_turn": True, "environment": self._environment_state})
 
-    def restore(self, state: State) -> None:
+    def restore(self, parts: Mapping[str, State]) -> list[str]:
         """Have the other process go on from a checkpoint."""
+        if not self._restore(parts):
+            # Of the actor the counts alone go on: episodes begin anew there.
+            environment, missing = None, [ONLY_COUNTS]
+        else:
+            environment, missing = parts["driver"]["environment"], []
         self._send(
             {
                 "kind": "restore",
                 "actor": self._parts.actor.state(),
                 "adder": self._parts.adder.state(),
-                "environment": state["environment"],
+                "environment": environment,
             }
         )
         self._receive(START_SECONDS)
+        return missing
 
     def close(self) -> None:
         """End the other process."""

@@ -13,18 +13,18 @@ import torch
 
 from greenroom.errors import ConfigurationError, RunDirectoryError
 from greenroom.export import export_policy
-from greenroom.launch.assembly import Parts, assemble
-from greenroom.launch.drivers import Driver
 from greenroom.launch.lockstep import LockstepDriver
 from greenroom.launch.overlapped import OverlappedDriver
-from greenroom.launch.reporting import Reporter
-from greenroom.launch.session import Training
 from greenroom.launch.signals import StopRequest, stop_on_signals
 from greenroom.learning.checkpoints import Checkpoint, CheckpointStore
 from greenroom.observability.displays import Display, Header, Summary, make_display
 from greenroom.observability.records import RunRecords, read_metrics
 from greenroom.observability.run_directory import RunDirectory
 from greenroom.randomness import torch_seeded
+from greenroom.training.assembly import Parts, assemble
+from greenroom.training.drivers import Driver
+from greenroom.training.reporting import Reporter
+from greenroom.training.session import Training
 from greenroom_api import RLExperiment, dump_experiment
 
 
@@ -140,8 +140,16 @@ def _train(
     checkpoint = _newest_checkpoint(checkpoints, display) if resume else None
     directory.write_experiment(dump_experiment(experiment))
     with RunRecords(directory.path) as records:
-        reporter = Reporter(parts, driver, spec.stop, records, display)
-        training = Training(experiment, parts, driver, checkpoints, reporter, lambda: bool(request))
+        reporter = Reporter(parts.learning, driver, spec.stop, records, display)
+        training = Training(
+            experiment,
+            parts.learning,
+            driver,
+            parts.evaluations,
+            checkpoints,
+            reporter,
+            lambda: bool(request),
+        )
         try:
             if resume:
                 if checkpoint is not None:

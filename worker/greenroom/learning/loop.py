@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,10 +14,16 @@ from torch import Tensor
 from greenroom.core import Batch, Dataset, Learner, Replay, State
 from greenroom.errors import TrainingDiverged
 from greenroom.specs import Array
-from greenroom.variables.local import LocalVariables
 
 FINITE_CHECK_PERIOD = 100
 METRICS_WINDOW = 1_000
+
+
+class Publisher(Protocol):
+    """Where new parameters go."""
+
+    def publish(self, version: int, values: Mapping[str, Tensor]) -> None:
+        """Make a copy of ``values`` the newest, as ``version`` (learner steps)."""
 
 
 class LearningLoop:
@@ -31,7 +39,7 @@ class LearningLoop:
     """
 
     def __init__(
-        self, learner: Learner, dataset: Dataset, replay: Replay, variables: LocalVariables
+        self, learner: Learner, dataset: Dataset, replay: Replay, variables: Publisher
     ) -> None:
         self.learner = learner
         self.learner_steps = 0

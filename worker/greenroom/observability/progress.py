@@ -52,6 +52,7 @@ class Progress:
         eta_seconds: expected time to the end (`estimate_eta`).
         stop: the stop conditions.
         agent_metrics: the agent's own numbers worth watching, such as epsilon.
+        waiting_for: what holds the run up at this moment, in words; None if nothing does.
     """
 
     state: str
@@ -71,6 +72,7 @@ class Progress:
     eta_seconds: float | None = None
     stop: StopLimits = StopLimits()
     agent_metrics: Mapping[str, float] = field(default_factory=dict)
+    waiting_for: str | None = None
 
     @property
     def best_episode_return(self) -> float | None:

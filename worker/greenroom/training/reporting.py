@@ -8,15 +8,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from greenroom.acting.evaluation import Evaluation
-from greenroom.launch.assembly import Parts
-from greenroom.launch.drivers import Driver
-from greenroom.launch.stopping import Reached, StopDescription
+from greenroom.learning.loop import LearningLoop
 from greenroom.observability.displays import Display
 from greenroom.observability.progress import Progress, StopLimits, estimate_eta
 from greenroom.observability.records import RunRecords
 from greenroom.observability.statistics import mean_interval
 from greenroom.replay.tables import TableInfo
+from greenroom.training.drivers import Driver
+from greenroom.training.evaluations import Evaluated
+from greenroom.training.stopping import Reached, StopDescription
 
 RATE_WINDOW_SECONDS = 10.0
 
@@ -25,8 +25,8 @@ class Reporter:
     """Writes rows and feeds the display.
 
     Args:
-        parts: where counts, losses and the rate limiter are read.
-        driver: whose time shares tell which side is the bottleneck.
+        learning: whose losses are recorded.
+        driver: where episodes, the rate limiter and the bottleneck are read.
         stop: the stop conditions, for the time that is left.
         records: where rows go.
         display: what the user watches.
@@ -34,13 +34,13 @@ class Reporter:
 
     def __init__(
         self,
-        parts: Parts,
+        learning: LearningLoop,
         driver: Driver,
         stop: StopDescription,
         records: RunRecords,
         display: Display,
     ) -> None:
-        self._parts = parts
+        self._learning = learning
         self._driver = driver
         self._stop = StopLimits(
             stop.environment_steps, stop.learner_steps, stop.episode_return, stop.duration
@@ -58,8 +58,8 @@ class Reporter:
     def training_row(self, reached: Reached) -> None:
         """Write a row of what training did since the last one."""
         steps_per_second, learner_steps_per_second = self._rates.rates(reached)
-        info = next(iter(self._parts.replay.info().values()))
-        self._agent_metrics = self._parts.learning.take_metrics()
+        info = self._driver.replay_info()
+        self._agent_metrics = self._learning.take_metrics()
         self._records.write(
             {
                 "kind": "train",
@@ -68,23 +68,24 @@ class Reporter:
                 "wallSeconds": reached.seconds,
                 "environmentStepsPerSecond": steps_per_second,
                 "learnerStepsPerSecond": learner_steps_per_second,
-                "episodes": self._parts.actor.episodes.episodes,
-                "trainingReturn": self._parts.actor.episodes.mean_return(),
-                "replaySize": info.size,
+                "episodes": self._driver.episodes.episodes,
+                "trainingReturn": self._driver.episodes.mean_return(),
+                "replaySize": None if info is None else info.size,
                 "samplesPerInsert": _samples_per_insert(info),
                 **self._agent_metrics,
             }
         )
 
-    def evaluation_row(self, reached: Reached, evaluation: Evaluation) -> None:
+    def evaluation_row(self, reached: Reached, ended: Evaluated) -> None:
         """Write an evaluation, and tell the user."""
+        evaluation = ended.evaluation
         mean, low, high = mean_interval(evaluation.returns)
         self._returns.append(mean)
         self._records.write(
             {
                 "kind": "evaluation",
-                "environmentSteps": reached.environment_steps,
-                "learnerSteps": reached.learner_steps,
+                "environmentSteps": ended.environment_steps,
+                "learnerSteps": ended.learner_steps,
                 "wallSeconds": reached.seconds,
                 "episodeReturn": mean,
                 "episodeReturnLow": low,
@@ -96,7 +97,7 @@ class Reporter:
         spread = f" ({low:.4g} to {high:.4g}, {episodes} episodes)" if episodes > 1 else ""
         self.update("Running", reached)
         self._display.event(
-            f"evaluated at step {reached.environment_steps:,}: return {mean:.4g}{spread}"
+            f"evaluated at step {ended.environment_steps:,}: return {mean:.4g}{spread}"
         )
 
     def saved(self, path: Path) -> None:
@@ -107,28 +108,28 @@ class Reporter:
         """Tell of something that the user should look at."""
         self._display.event(message, level="warning")
 
-    def update(self, state: str, reached: Reached) -> None:
-        """Show where training is."""
-        self._display.update(self._progress(state, reached))
+    def update(self, state: str, reached: Reached, waiting_for: str | None = None) -> None:
+        """Show where training is; ``waiting_for`` is what holds it up, for people."""
+        self._display.update(self._progress(state, reached, waiting_for))
 
-    def _progress(self, state: str, reached: Reached) -> Progress:
+    def _progress(self, state: str, reached: Reached, waiting_for: str | None) -> Progress:
         steps_per_second, learner_steps_per_second = self._rates.rates(reached)
-        info = next(iter(self._parts.replay.info().values()))
-        bottleneck, share = self._bottleneck()
+        info = self._driver.replay_info()
+        bottleneck = self._driver.bottleneck()
         return Progress(
             state=state,
             environment_steps=reached.environment_steps,
             learner_steps=reached.learner_steps,
-            episodes=self._parts.actor.episodes.episodes,
-            training_return=self._parts.actor.episodes.mean_return(),
+            episodes=self._driver.episodes.episodes,
+            training_return=self._driver.episodes.mean_return(),
             episode_return=reached.episode_return,
             episode_returns=tuple(self._returns),
             environment_steps_per_second=steps_per_second,
             learner_steps_per_second=learner_steps_per_second,
             samples_per_insert=_samples_per_insert(info),
-            wanted_samples_per_insert=info.samples_per_insert,
-            bottleneck=bottleneck,
-            bottleneck_share=share,
+            wanted_samples_per_insert=None if info is None else info.samples_per_insert,
+            bottleneck=None if bottleneck is None else bottleneck.side,
+            bottleneck_share=0.0 if bottleneck is None else bottleneck.share,
             wall_seconds=reached.seconds,
             eta_seconds=estimate_eta(
                 self._stop,
@@ -140,22 +141,17 @@ class Reporter:
             ),
             stop=self._stop,
             agent_metrics=self._agent_metrics,
+            waiting_for=waiting_for,
         )
 
-    def _bottleneck(self) -> tuple[str | None, float]:
-        """Return the side that worked longer, and its share of both sides' time."""
-        acting, learning = self._driver.acting_seconds, self._driver.learning_seconds
-        if not acting + learning:
-            return None, 0.0
-        slower = "actor" if acting > learning else "learner"
-        return slower, max(acting, learning) / (acting + learning)
 
-
-def _samples_per_insert(info: TableInfo) -> float | None:
+def _samples_per_insert(info: TableInfo | None) -> float | None:
     """Return the samples that each insert beyond the minimum size has seen so far.
 
     The inserts up to the minimum size pay for no samples.
     """
+    if info is None:
+        return None
     paying = info.inserts - min(info.inserts, info.min_size)
     return info.samples / paying if paying and info.samples else None
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from greenroom.acting.actor import Actor
-from greenroom.acting.evaluation import MAX_ENVIRONMENTS, Evaluation, evaluate
 from greenroom.agents import make_builder
 from greenroom.core import (
     Adder,
     AgentBuilder,
     Dataset,
+    Learner,
     LockstepReplay,
-    Policy,
     VariableSource,
     Writer,
 )
@@ -25,6 +23,8 @@ from greenroom.errors import ConfigurationError
 from greenroom.learning.loop import LearningLoop
 from greenroom.randomness import numpy_generator, torch_generator, torch_seeded
 from greenroom.replay.embedded import EmbeddedReplay
+from greenroom.spaces import EnvironmentSpec
+from greenroom.training.evaluations import EpisodePlayer, LocalEvaluations
 from greenroom.variables import LocalVariables
 from greenroom_api import RLExperiment
 
@@ -47,51 +47,13 @@ class Parts:
     variables: LocalVariables
     dataset: Dataset
     learning: LearningLoop
-    evaluator: Evaluator
+    evaluations: LocalEvaluations
 
     def close(self) -> None:
         """Release environments and wake whoever waits on replay."""
         self.dataset.close()
         self.replay.close()
         self.environment.close()
-
-
-class Evaluator:
-    """Plays episodes with the newest variables, in environments made for that one evaluation.
-
-    Their seeds follow from the experiment's and the step of the evaluation, so that an
-    evaluation more or less changes neither training nor later evaluations.
-    """
-
-    def __init__(self, experiment: RLExperiment, policy: Policy, variables: LocalVariables) -> None:
-        self._experiment = experiment
-        self._policy = policy
-        self._variables = variables
-
-    def evaluate(
-        self, environment_steps: int, interrupted: Callable[[], bool]
-    ) -> Evaluation | None:
-        """Return the evaluation at this step, or None if it was interrupted."""
-        newest = self._variables.get(newer_than=-1)
-        assert newest is not None, "the learning loop publishes before anything is evaluated"
-        self._policy.load_variables(newest.values)
-        spec, name = self._experiment.spec, f"evaluation-{environment_steps}"
-        environment = make_environment(
-            spec.environment,
-            num_envs=min(spec.evaluator.episodes, MAX_ENVIRONMENTS),
-            seed=spec.seed,
-            name=name,
-        )
-        try:
-            return evaluate(
-                self._policy,
-                environment,
-                spec.evaluator.episodes,
-                torch_generator(spec.seed, name),
-                interrupted=interrupted,
-            )
-        finally:
-            environment.close()
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -109,26 +71,52 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and available) else "cpu")
 
 
-def assemble_environment(experiment: RLExperiment) -> tuple[Environment, AgentBuilder]:
-    """Make the environments to act in, and the builder of the agent that acts in them."""
+def assemble_environment(
+    experiment: RLExperiment, name: str = ACTOR
+) -> tuple[Environment, AgentBuilder]:
+    """Make the environments that the actor ``name`` acts in, and the builder of its agent."""
     spec = experiment.spec
     environment = make_environment(
-        spec.environment,
-        num_envs=spec.actors.environments_per_actor,
-        seed=spec.seed,
-        name=ACTOR,
+        spec.environment, num_envs=spec.actors.environments_per_actor, seed=spec.seed, name=name
     )
     return environment, make_builder(spec.agent, environment.spec)
 
 
+def assemble_builder(experiment: RLExperiment) -> tuple[EnvironmentSpec, AgentBuilder]:
+    """Make the builder of an agent that does not act here; one environment tells what it needs."""
+    spec = experiment.spec
+    environment = make_environment(spec.environment, num_envs=1, seed=spec.seed, name="spec")
+    try:
+        return environment.spec, make_builder(spec.agent, environment.spec)
+    finally:
+        environment.close()
+
+
 def assemble_actor(
-    experiment: RLExperiment, builder: AgentBuilder, writer: Writer, variables: VariableSource
+    experiment: RLExperiment,
+    builder: AgentBuilder,
+    writer: Writer,
+    variables: VariableSource,
+    name: str = ACTOR,
 ) -> tuple[Adder, Actor]:
-    """Make an actor, whose adder hands its items to ``writer``."""
+    """Make the actor ``name``, whose adder hands its items to ``writer``."""
     seed, num_envs = experiment.spec.seed, experiment.spec.actors.environments_per_actor
     adder = builder.make_adder(writer, num_envs)
     policy = builder.make_policy(make_network(builder, seed), evaluation=False)
-    return adder, Actor(policy, adder, variables, torch_generator(seed, ACTOR), num_envs)
+    return adder, Actor(policy, adder, variables, torch_generator(seed, name), num_envs)
+
+
+def make_player(experiment: RLExperiment, builder: AgentBuilder) -> EpisodePlayer:
+    """Make what plays evaluations."""
+    network = make_network(builder, experiment.spec.seed)
+    return EpisodePlayer(experiment, builder.make_policy(network, evaluation=True))
+
+
+def make_learner(experiment: RLExperiment, builder: AgentBuilder, device: torch.device) -> Learner:
+    """Make the learner; every process that makes one begins with the same parameters."""
+    seed = experiment.spec.seed
+    with torch_seeded(seed, "learner"):
+        return builder.make_learner(make_network(builder, seed), device)
 
 
 def make_network(builder: AgentBuilder, seed: int) -> nn.Module:
@@ -157,16 +145,13 @@ def assemble(experiment: RLExperiment) -> Parts:
         ) from error
     variables = LocalVariables()
     dataset = builder.make_dataset(replay, device, prefetch=0, timeout=WAIT_SECONDS)
-    with torch_seeded(seed, "learner"):
-        learner = builder.make_learner(make_network(builder, seed), device)
+    learner = make_learner(experiment, builder, device)
     learning = LearningLoop(learner, dataset, replay, variables)
     learning.publish()
     writer = replay.writer()
     adder, actor = assemble_actor(experiment, builder, writer, variables)
     actor.update()
-    evaluator = Evaluator(
-        experiment, builder.make_policy(make_network(builder, seed), evaluation=True), variables
-    )
+    evaluations = LocalEvaluations(make_player(experiment, builder), variables)
     return Parts(
         builder,
         environment,
@@ -177,5 +162,5 @@ def assemble(experiment: RLExperiment) -> Parts:
         variables,
         dataset,
         learning,
-        evaluator,
+        evaluations,
     )

@@ -4,25 +4,34 @@
 
 A driver advances training up to the next thing that is due. Rows and evaluations are
 due by environment steps, so that equal runs leave equal records; checkpoints and the
-display are due by the clock, and change nothing in the training.
+display are due by the clock, and change nothing in the training. The end stands still
+until the very parameters that the run leaves behind were evaluated.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from greenroom.core import State
 from greenroom.errors import CheckpointError, GreenroomError, TrainingDiverged
-from greenroom.launch.assembly import Parts
-from greenroom.launch.drivers import Driver, Limits
-from greenroom.launch.reporting import Reporter
-from greenroom.launch.stopping import Reached, StopReason, stop_reason
 from greenroom.learning.checkpoints import Checkpoint, CheckpointStore
+from greenroom.learning.loop import LearningLoop
+from greenroom.training.drivers import Driver, Limits
+from greenroom.training.evaluations import Evaluations
+from greenroom.training.reporting import Reporter
+from greenroom.training.stopping import Reached, StopReason, stop_reason
 from greenroom_api import RLExperiment
 
 ROW_INTERVAL = 1_000
 HOUSEKEEPING_SECONDS = 0.1
+EVALUATION_WAIT_SECONDS = 0.1
+
+
+class _Position(NamedTuple):
+    environment_steps: int
+    learner_steps: int
 
 
 class Training:
@@ -30,8 +39,9 @@ class Training:
 
     Args:
         experiment: what was asked for.
-        parts: the parts of this process.
+        learning: the learner and its count.
         driver: who acts and learns when.
+        evaluations: who plays evaluations.
         checkpoints: where checkpoints go.
         reporter: where rows, evaluations and progress go.
         asked_to_stop: asked often; True ends the training with a checkpoint.
@@ -43,21 +53,24 @@ class Training:
     def __init__(
         self,
         experiment: RLExperiment,
-        parts: Parts,
+        learning: LearningLoop,
         driver: Driver,
+        evaluations: Evaluations,
         checkpoints: CheckpointStore,
         reporter: Reporter,
         asked_to_stop: Callable[[], bool],
     ) -> None:
         self._spec = experiment.spec
-        self._parts = parts
+        self._learning = learning
         self._driver = driver
+        self._evaluations = evaluations
         self._checkpoints = checkpoints
         self._reporter = reporter
         self._asked_to_stop = asked_to_stop
         self._next_row = ROW_INTERVAL
         self._next_evaluation = self._spec.evaluator.interval
-        self._evaluated_at: list[int] | None = None
+        self._requested: _Position | None = None
+        self._evaluated_at: _Position | None = None
         self.last_return: float | None = None
         self._earlier_seconds = 0.0
         self._began = time.monotonic()
@@ -67,12 +80,12 @@ class Training:
     @property
     def environment_steps(self) -> int:
         """Transitions so far."""
-        return self._parts.actor.environment_steps
+        return self._driver.environment_steps
 
     @property
     def learner_steps(self) -> int:
         """Gradient steps so far."""
-        return self._parts.learning.learner_steps
+        return self._learning.learner_steps
 
     @property
     def seconds(self) -> float:
@@ -83,6 +96,8 @@ class Training:
         """Train to the end, evaluate and save; return why it ended, None if it was asked to."""
         try:
             reason = self._train()
+            if reason is not None:
+                self._driver.finish()
         except (TrainingDiverged, CheckpointError):
             raise
         except Exception:
@@ -93,7 +108,7 @@ class Training:
             except GreenroomError as error:
                 self._reporter.warn(str(error))
             raise
-        self._parts.learning.check_finite()
+        self._learning.check_finite()
         self.save()
         return reason
 
@@ -104,8 +119,15 @@ class Training:
             if reason is None:
                 self._driver.advance(self._limits(), self._interrupted)
                 self._do_what_is_due()
-            elif self._evaluated_at == self._position() or self._evaluate():
-                return self._stop_reason() or reason
+            elif self._evaluated_at == self._position():
+                return reason
+            else:
+                # A return was reached by what was asked for earlier, or a budget is used up:
+                # the parameters of now are what the run leaves, so they are judged too.
+                if self._requested != self._position():
+                    self._request_evaluation()
+                self._take_evaluations(wait=EVALUATION_WAIT_SECONDS)
+                self._do_what_the_clock_says("Evaluating")
         return None
 
     def _stop_reason(self) -> StopReason | None:
@@ -125,39 +147,48 @@ class Training:
             self._next_row = _following(self.environment_steps, ROW_INTERVAL)
             self._reporter.training_row(self._reached())
         if self.environment_steps >= self._next_evaluation:
-            self._evaluate()
+            self._request_evaluation()
+        self._take_evaluations(wait=0.0)
+        self._do_what_the_clock_says("Running")
+
+    def _do_what_the_clock_says(self, state: str) -> None:
         now = time.monotonic()
         if now >= self._next_checkpoint:
             self._save_or_warn()
             self._next_checkpoint = time.monotonic() + self._spec.checkpoint.interval
         if now >= self._next_housekeeping:
-            self._reporter.update("Running", self._reached())
+            held_up = state == "Evaluating"
+            why = self._evaluations.why_waiting() if held_up else None
+            self._reporter.update(state, self._reached(), why)
             self._next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
 
-    def _position(self) -> list[int]:
+    def _position(self) -> _Position:
         """Return the counts that tell whether anything was done since."""
-        return [self.environment_steps, self.learner_steps]
+        return _Position(self.environment_steps, self.learner_steps)
 
     def _reached(self) -> Reached:
         return Reached(self.environment_steps, self.learner_steps, self.last_return, self.seconds)
 
-    def _evaluate(self) -> bool:
-        """Evaluate; return False if asked to stop before the last episode ended."""
-        self._parts.learning.check_finite()
-        self._reporter.update("Evaluating", self._reached())
-        evaluation = self._parts.evaluator.evaluate(self.environment_steps, self._asked_to_stop)
-        if evaluation is None:
-            return False  # it is due again when the run resumes
+    def _request_evaluation(self) -> None:
+        self._learning.check_finite()
         self._next_evaluation = _following(self.environment_steps, self._spec.evaluator.interval)
-        self._evaluated_at = self._position()
-        self.last_return = evaluation.episode_return
-        self._reporter.evaluation_row(self._reached(), evaluation)
-        return True
+        self._requested = self._position()
+        self._reporter.update("Evaluating", self._reached())
+        self._evaluations.request(*self._requested)
+
+    def _take_evaluations(self, wait: float) -> None:
+        for ended in self._evaluations.take(self._asked_to_stop, wait):
+            at = _Position(ended.environment_steps, ended.learner_steps)
+            if self._requested is not None and at.environment_steps >= self._requested[0]:
+                self._requested = None
+            self._evaluated_at = at
+            self.last_return = ended.evaluation.episode_return
+            self._reporter.evaluation_row(self._reached(), ended)
 
     def _save_or_warn(self) -> None:
         """A full disk may be emptied before the next interval; the end insists."""
         try:
-            self._parts.learning.check_finite()
+            self._learning.check_finite()
             self.save()
         except CheckpointError as error:
             self._reporter.warn(str(error))
@@ -168,27 +199,22 @@ class Training:
         Raises:
             CheckpointError: it could not be written.
         """
-        parts = self._parts
-        self._driver.settle()
+        # First the driver's: what is under way elsewhere ends, and counts with it.
+        others = self._driver.state()
         path = self._checkpoints.save(
-            {
-                "learning": parts.learning.state(),
-                "actor": parts.actor.state(),
-                "adder": parts.adder.state(),
-                "driver": self._driver.state(),
-                "replay": parts.replay.state(),
-                "training": self._state(),
-            },
+            {"learning": self._learning.state(), **others, "training": self._state()},
             environment_steps=self.environment_steps,
             learner_steps=self.learner_steps,
         )
         self._reporter.saved(path)
 
     def _state(self) -> State:
+        # An evaluation that was asked for and has not ended is due again after a resume.
+        asked = [] if self._requested is None else [self._requested.environment_steps]
         return {
             "next_row": self._next_row,
-            "next_evaluation": self._next_evaluation,
-            "evaluated_at": self._evaluated_at,
+            "next_evaluation": min([self._next_evaluation, *asked]),
+            "evaluated_at": None if self._evaluated_at is None else list(self._evaluated_at),
             "last_return": self.last_return,
             "seconds": self.seconds,
         }
@@ -196,11 +222,9 @@ class Training:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
         states = checkpoint.parts
-        self._parts.learning.restore(states["learning"])
-        self._parts.actor.restore(states["actor"])
-        self._parts.adder.restore(states["adder"])
-        self._parts.replay.restore(states["replay"])
-        self._driver.restore(states["driver"])
+        self._learning.restore(states["learning"])
+        for missing in self._driver.restore(states):
+            self._reporter.warn(f"resuming {checkpoint.path.name}: {missing}")
         own = states["training"]
         self._next_row = own["next_row"]
         # The evaluator's interval may have been changed for the rest of the run.
@@ -208,7 +232,8 @@ class Training:
             own["next_evaluation"],
             _following(self.environment_steps, self._spec.evaluator.interval),
         )
-        self._evaluated_at = own["evaluated_at"]
+        at = own["evaluated_at"]
+        self._evaluated_at = None if at is None else _Position(*at)
         self.last_return = own["last_return"]
         self._earlier_seconds = own["seconds"]
 

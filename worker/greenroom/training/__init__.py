@@ -1,0 +1,1 @@
+"""One training, however its parts are wired: what is due when, what it leaves, when it ends."""
