@@ -54,6 +54,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from greenroom.replay.samples import Samples as Samples
 from greenroom.replay.tables import Table, TableInfo
 from greenroom.spaces import EnvironmentSpec
 from greenroom.specs import Array, Tree
@@ -207,27 +208,6 @@ class Writer(Protocol):
         Raises:
             ReplayTimeout: more are pending still; they stay, and flush may be called again.
         """
-
-
-class Samples(NamedTuple):
-    """B sampled items.
-
-    Attributes:
-        data: tree of arrays [B, ...]; lengths that vary are padded with zeros to
-            the longest of the batch.
-        keys: [B] uint64.
-        probabilities: [B] float64, of each item when it was drawn.
-        priorities: [B] float64, as stored, when it was drawn.
-        times_sampled: [B] int64, this time included.
-        table_size: [B] int64, items in the table when it was drawn.
-    """
-
-    data: Tree
-    keys: Array
-    probabilities: Array
-    priorities: Array
-    times_sampled: Array
-    table_size: Array
 
 
 class Sampler(Protocol):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import TIMEOUT_MAX, Condition
 
-from greenroom.core import Samples
 from greenroom.errors import ReplayClosed
 from greenroom.replay.columns import Values
+from greenroom.replay.samples import Samples
 from greenroom.replay.store import TableStore
 from greenroom.replay.tables import TableInfo
 from greenroom.specs import Array
@@ -75,29 +74,6 @@ class Channel:
             insert_wait_seconds=self.insert_wait_seconds,
             sample_wait_seconds=self.sample_wait_seconds,
         )
-
-
-def find_channel(channels: Mapping[str, Channel], table: str) -> Channel:
-    """Return the channel of a table.
-
-    Raises:
-        ValueError: there is no such table.
-    """
-    channel = channels.get(table)
-    if channel is None:
-        raise ValueError(f"A table must be one of {sorted(channels)}. Got: {table!r}.")
-    return channel
-
-
-def deadline_after(timeout: float) -> float:
-    """Return the moment in ``timeout`` seconds, on the monotonic clock.
-
-    Raises:
-        ValueError: the timeout is negative or not finite; every wait ends.
-    """
-    if not 0.0 <= timeout < math.inf:
-        raise ValueError(f"A timeout must be finite and not negative. Got: {timeout} seconds.")
-    return time.monotonic() + timeout
 
 
 def wait(condition: Condition, deadline: float) -> float | None:

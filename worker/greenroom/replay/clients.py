@@ -9,10 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from greenroom.core import Samples
 from greenroom.errors import ReplayTimeout
-from greenroom.replay.channel import Channel, deadline_after, find_channel, wait
+from greenroom.replay.arguments import (
+    check_batch_size,
+    check_max_pending,
+    deadline_after,
+    find_table,
+)
+from greenroom.replay.channel import Channel, wait
 from greenroom.replay.columns import Values
+from greenroom.replay.samples import Samples
 from greenroom.specs import Array, Tree
 
 
@@ -50,7 +56,7 @@ class EmbeddedWriter:
             ValueError: a priority is negative or not finite; none was taken.
             ReplayClosed: replay was closed.
         """
-        channel = find_channel(self._channels, table)
+        channel = find_table(self._channels, table)
         priorities = channel.store.check_priorities(priorities)
         leaves = channel.store.signature.flatten(items, len(priorities))
         queue = self._queues[table]
@@ -73,8 +79,7 @@ class EmbeddedWriter:
             ReplayClosed: replay was closed.
         """
         deadline = deadline_after(timeout)
-        if max_pending < 0:
-            raise ValueError(f"max_pending must not be negative. Got: {max_pending}.")
+        check_max_pending(max_pending)
         with self._lock:
             while True:
                 for name, queue in self._queues.items():
@@ -126,8 +131,7 @@ class EmbeddedSampler:
             ReplayClosed: replay was closed.
         """
         deadline = deadline_after(timeout)
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1. Got: {batch_size}.")
+        check_batch_size(batch_size)
         channel = self._channel
         with self._lock:
             while True:

@@ -14,7 +14,8 @@ import numpy as np
 
 from greenroom.core import State
 from greenroom.errors import CheckpointMismatch, ConfigurationError
-from greenroom.replay.channel import Channel, find_channel
+from greenroom.replay.arguments import check_keys, find_table
+from greenroom.replay.channel import Channel
 from greenroom.replay.clients import EmbeddedSampler, EmbeddedWriter
 from greenroom.replay.store import TableStore
 from greenroom.replay.tables import Table, TableInfo
@@ -60,7 +61,7 @@ class EmbeddedReplay:
 
     def sampler(self, table: str) -> EmbeddedSampler:
         """Return a new sampler of ``table`` for one consumer."""
-        return EmbeddedSampler(self._lock, find_channel(self._channels, table))
+        return EmbeddedSampler(self._lock, find_table(self._channels, table))
 
     def update_priorities(self, table: str, keys: Array, priorities: Array) -> None:
         """Set priorities [B] of the items ``keys`` [B]; items that have left are passed over.
@@ -71,10 +72,8 @@ class EmbeddedReplay:
             ValueError: a priority is negative or not finite, or keys are not uint64 [B];
                 no priority was changed.
         """
-        channel = find_channel(self._channels, table)
-        if not isinstance(keys, np.ndarray) or keys.dtype != np.uint64 or keys.ndim != 1:
-            got = f"{keys.dtype}{list(keys.shape)}" if isinstance(keys, np.ndarray) else type(keys)
-            raise ValueError(f"Keys must be an array uint64[B]. Got: {got}.")
+        channel = find_table(self._channels, table)
+        check_keys(keys)
         priorities = channel.store.check_priorities(priorities, len(keys))
         with self._lock:
             channel.check_open()
@@ -82,7 +81,7 @@ class EmbeddedReplay:
 
     def can_insert(self, table: str, items: int) -> bool:
         """Whether ``items`` inserts would be admitted now, with no sample between them."""
-        channel = find_channel(self._channels, table)
+        channel = find_table(self._channels, table)
         with self._lock:
             return channel.store.limiter.insertable(items) == items
 
@@ -92,7 +91,7 @@ class EmbeddedReplay:
         Where items leave after ``max_times_sampled`` and chance decides which, that is
         whether they would be whatever is drawn.
         """
-        channel = find_channel(self._channels, table)
+        channel = find_table(self._channels, table)
         with self._lock:
             return channel.store.can_sample(items)
 

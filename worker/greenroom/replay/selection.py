@@ -90,7 +90,6 @@ class Selection:
         slots: the occupied ones.
         order: their insertion order, where a selector needs it.
         sampler, remover: draw slots.
-        max_priority: no sum of weights of priorities up to here overflows.
     """
 
     def __init__(self, table: Table, capacity: int, times_sampled: Array) -> None:
@@ -102,11 +101,6 @@ class Selection:
         self.order: InsertionOrder | None = None
         self.sampler = self._make_draw(table.sampler)
         self.remover = self._make_draw(table.remover)
-        largest = np.finfo(np.float64).max
-        with np.errstate(over="ignore"):
-            self.max_priority = min(
-                [largest, *(np.power(largest / 2 / capacity, 1 / e) for e in self._weights if e)]
-            )
 
     def _make_draw(self, selector: Selector) -> Draw:
         match selector:

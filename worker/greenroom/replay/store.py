@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from greenroom.core import Samples, State
+from greenroom.core import State
 from greenroom.errors import CheckpointMismatch
 from greenroom.randomness import generator_state, restore_generator
+from greenroom.replay.arguments import check_priorities, highest_priority
 from greenroom.replay.columns import Values, make_column
 from greenroom.replay.limiter import Limiter
+from greenroom.replay.samples import Samples
 from greenroom.replay.selection import Selection
 from greenroom.replay.signature import Signature
 from greenroom.replay.slots import earlier_equals, in_a_row
@@ -45,6 +47,7 @@ class TableStore:
         self._keys = np.zeros(capacity, np.uint64)
         self._priorities = np.zeros(capacity, np.float64)
         self._times_sampled = np.zeros(capacity, np.int64)
+        self._highest_priority = highest_priority(table)
         self._selection = Selection(table, capacity, self._times_sampled)
         self._slot_bits = (capacity - 1).bit_length()
 
@@ -189,18 +192,7 @@ class TableStore:
         Raises:
             ValueError: one is negative or not finite, or they are not ``count``.
         """
-        checked = np.asarray(priorities, np.float64)
-        if checked.ndim != 1 or (count is not None and len(checked) != count):
-            wanted = "[K]" if count is None else f"[{count}], one for each item"
-            raise ValueError(f"Priorities must be {wanted}. Got: shape {checked.shape}.")
-        highest = self._selection.max_priority
-        if len(checked) and not (checked.min() >= 0.0 and checked.max() <= highest):
-            wrong = checked[~((checked >= 0.0) & (checked <= highest))]
-            raise ValueError(
-                f"Table {self.table.name!r}: priorities must be finite, not negative and at most "
-                f"{highest:g}. Got: {wrong[:8].tolist()} among {len(checked)}."
-            )
-        return checked
+        return check_priorities(self.table.name, priorities, self._highest_priority, count)
 
     def update_priorities(self, keys: Array, priorities: Array) -> None:
         """Set valid priorities [B] of the items with these keys [B], if they are still here."""
