@@ -33,6 +33,14 @@ class Learner(ApiModel):
 class Actors(ApiModel):
     """What gathers experience."""
 
+    replicas: Integer = Field(
+        default=1,
+        ge=1,
+        le=100_000,
+        description="Actors, each a process (or pod) of its own, that gather experience at the "
+        "same time. The rate limiter keeps the proportion of learning to acting whatever their "
+        "number. Training in one process has one.",
+    )
     environments_per_actor: Integer = Field(
         default=1,
         ge=1,

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from greenroom.export import LoadedPolicy, load_policy
-    from greenroom.launch.run import Launch, Result, run
+    from greenroom.launch.run import Launch, run
+    from greenroom.training.runs import Result
     from greenroom_api import load_experiment
 
 __version__ = version("greenroom")
@@ -23,7 +24,7 @@ __version__ = version("greenroom")
 _HOMES = {
     "Launch": "greenroom.launch.run",
     "LoadedPolicy": "greenroom.export",
-    "Result": "greenroom.launch.run",
+    "Result": "greenroom.training.runs",
     "load_experiment": "greenroom_api",
     "load_policy": "greenroom.export",
     "run": "greenroom.launch.run",

@@ -8,8 +8,10 @@
     │   └── ReplayUnavailable          the replay server does not answer; it may come back
     ├── ReplayClosed                   replay was closed while, or before, somebody used it
     ├── LearnerUnavailable             the learner does not answer; it may come back
+    ├── RoleFailed                     a process of the run ended, and starting it again is no use
     ├── AccessDenied                   the run's token was missing or another
     ├── SignatureError                 data does not fit the table's signature
+    ├── ReplayDataError                what a replay server sent cannot be read
     ├── TrainingDiverged               a loss or parameter is no longer a finite number
     ├── CheckpointError                a checkpoint cannot be written or read
     │   └── CheckpointMismatch         it is whole, but belongs to another experiment
@@ -49,6 +51,10 @@ class LearnerUnavailable(GreenroomError):
     """The learner's service did not answer in time; the call may be repeated."""
 
 
+class RoleFailed(GreenroomError):
+    """A process of the run ended too often, or in a way that starting it again cannot mend."""
+
+
 class AccessDenied(GreenroomError):
     """A service of the run was called without the run's token."""
 
@@ -59,6 +65,10 @@ class ReplayClosed(GreenroomError):
 
 class SignatureError(GreenroomError):
     """Data that does not fit the table's signature."""
+
+
+class ReplayDataError(GreenroomError):
+    """A replay server sent something that is not what Reverb's protocol says."""
 
 
 class TrainingDiverged(GreenroomError):

@@ -19,6 +19,7 @@ class LaunchOption(StrEnum):
 
     LOCKSTEP = "lockstep"
     OVERLAPPED = "overlapped"
+    PROCESSES = "processes"
 
 
 def run(
@@ -41,9 +42,18 @@ def run(
         LaunchOption,
         typer.Option(
             help="lockstep: one thread, bit-for-bit reproducible; overlapped: acting and "
-            "learning at the same time, faster on two cores."
+            "learning at the same time, faster on two cores; processes: replay, learner, actors "
+            "and evaluator as processes over Reverb, as they will be in pods."
         ),
     ] = LaunchOption.LOCKSTEP,
+    actors: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Actor processes; default spec.actors.replicas. For --launch processes.",
+            show_default=False,
+        ),
+    ] = None,
     json: Annotated[
         bool,
         typer.Option(
@@ -55,10 +65,15 @@ def run(
 
     [bold]greenroom run examples/cartpole-dqn.yaml[/]
     [bold]greenroom run FILE --seed 1 --set spec.stop.environmentSteps=3000[/]
+    [bold]greenroom run FILE --launch processes --actors 2[/]
     [bold]greenroom run FILE --resume[/]   after Ctrl-C, a crash, or with a higher stop
     """
     from greenroom_api import load_experiment
 
+    if actors is not None:
+        if launch is not LaunchOption.PROCESSES:
+            raise typer.BadParameter(f"--actors needs --launch processes. Got: {launch.value}.")
+        overrides = [*overrides, f"spec.actors.replicas={actors}"]
     experiment = load_experiment(file, overrides, seed)
 
     with _dying_of_ctrl_c():

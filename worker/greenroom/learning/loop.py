@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Protocol
@@ -36,6 +37,7 @@ class LearningLoop:
 
     Attributes:
         learner_steps: gradient steps inside the learner's present parameters.
+        waiting_seconds: time spent on getting the batches that were learned from.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class LearningLoop:
     ) -> None:
         self.learner = learner
         self.learner_steps = 0
+        self.waiting_seconds = 0.0
         self._dataset = dataset
         self._replay = replay
         self._variables = variables
@@ -58,7 +61,9 @@ class LearningLoop:
             TrainingDiverged: the loss is not finite (looked at every 100 steps, since
                 looking waits for the device).
         """
+        began = time.perf_counter()
         batch = next(self._dataset)
+        self.waiting_seconds += time.perf_counter() - began
         output = self.learner.step(batch)
         self.learner_steps += 1
         for name, value in output.metrics.items():

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from greenroom.observability.formatting import format_duration
-from greenroom.observability.panel import STATE_STYLES, Event, render_panel
+from greenroom.observability.panel import MAX_ROLE_ROWS, STATE_STYLES, Event, render_panel
 from greenroom.observability.progress import Header, Progress, Summary
 
 REDRAW_SECONDS = 0.25
@@ -95,7 +95,10 @@ class LivePanel:
         if self._live is None or self._header is None:
             return
         # A panel taller than the terminal cannot be redrawn in place; events go first.
-        room = max(0, EVENTS - max(0, PANEL_HEIGHT - self._console.height))
+        height = PANEL_HEIGHT + (
+            1 + min(len(progress.roles), MAX_ROLE_ROWS) if progress.roles else 0
+        )
+        room = max(0, EVENTS - max(0, height - self._console.height))
         events = list(self._events)[-room:] if room else []
         panel = render_panel(self._header, progress, events, self._console.width)
         self._live.update(panel, refresh=True)

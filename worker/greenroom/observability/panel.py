@@ -20,12 +20,13 @@ from greenroom.observability.formatting import (
     format_rate,
     sparkline,
 )
-from greenroom.observability.progress import Header, Progress
+from greenroom.observability.progress import Header, Progress, RoleStatus
 
 MAX_WIDTH = 88
 LABEL_WIDTH = 13
 BORDER = 6  # the frame and two columns of air on either side
 MAX_SPARKS = 24
+MAX_ROLE_ROWS = 8
 MIN_BAR = 6  # below it a bar says nothing
 
 LABEL = "dim"
@@ -107,11 +108,16 @@ def _lines(progress: Progress, width: int) -> Iterator[Text]:
     yield from _returns(progress, width)
     yield Text()
     yield from _flow(progress)
+    if progress.roles:
+        yield Text()
+        yield from _roles(progress.roles)
 
 
 def _status(progress: Progress) -> Text:
     state = (progress.state, STATE_STYLES.get(progress.state, VALUE))
     elapsed = ("  " + format_duration(progress.wall_seconds), VALUE)
+    if progress.waiting_for is not None:
+        return _line("state", state, elapsed, (f"  waits for {progress.waiting_for}", LABEL))
     if progress.eta_seconds is None:
         return _line("state", state, elapsed)
     left = (f", {format_duration(progress.eta_seconds)} left at most", LABEL)
@@ -200,6 +206,21 @@ def _flow(progress: Progress) -> Iterator[Text]:
             for part in ((f"{name} ", LABEL), (f"{format_number(value)}  ", VALUE))
         ]
         yield _line("agent", *metrics)
+
+
+def _roles(roles: Sequence[RoleStatus]) -> Iterator[Text]:
+    """A row for each process; where there are many, those in one state share a row."""
+    if len(roles) <= MAX_ROLE_ROWS:
+        for role in roles:
+            restarts = f"  {role.restarts} restarts" if role.restarts else ""
+            yield _line(role.name, (role.state, VALUE), (f"  {role.detail}{restarts}", LABEL))
+        return
+    names: dict[str, list[str]] = {}
+    for role in roles:
+        names.setdefault(role.state, []).append(role.name)
+    for state, those in names.items():
+        shown = ", ".join(those[:MAX_ROLE_ROWS]) + (", ..." if len(those) > MAX_ROLE_ROWS else "")
+        yield _line(f"{len(those)} roles", (state, VALUE), (f"  {shown}", LABEL))
 
 
 def _line(label: str, *parts: tuple[str, str]) -> Text:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,23 @@ class Header:
 
 
 @dataclass(frozen=True)
+class RoleStatus:
+    """One process of a run.
+
+    Attributes:
+        name: such as "actor-0".
+        state: a word or two: "running", "waiting".
+        detail: what it is at, or waits for.
+        restarts: how often it was started again.
+    """
+
+    name: str
+    state: str
+    detail: str = ""
+    restarts: int = 0
+
+
+@dataclass(frozen=True)
 class Progress:
     """Where a run is, at one moment.
 
@@ -53,6 +71,7 @@ class Progress:
         stop: the stop conditions.
         agent_metrics: the agent's own numbers worth watching, such as epsilon.
         waiting_for: what holds the run up at this moment, in words; None if nothing does.
+        roles: the processes of a run that has several.
     """
 
     state: str
@@ -73,6 +92,23 @@ class Progress:
     stop: StopLimits = StopLimits()
     agent_metrics: Mapping[str, float] = field(default_factory=dict)
     waiting_for: str | None = None
+    roles: tuple[RoleStatus, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, for another process."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Progress:
+        """Return what `to_json` wrote."""
+        return cls(
+            **{
+                **values,
+                "episode_returns": tuple(values["episode_returns"]),
+                "stop": StopLimits(**values["stop"]),
+                "roles": tuple(RoleStatus(**role) for role in values["roles"]),
+            }
+        )
 
     @property
     def best_episode_return(self) -> float | None:
@@ -99,6 +135,20 @@ class Summary:
     learner_steps: int
     wall_seconds: float
     run_directory: Path
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Summary:
+        """Return what `to_json` wrote."""
+        return cls(
+            state=values["state"],
+            reason=values["reason"],
+            message=values["message"],
+            episode_return=values["episodeReturn"],
+            environment_steps=values["environmentSteps"],
+            learner_steps=values["learnerSteps"],
+            wall_seconds=values["wallSeconds"],
+            run_directory=Path(values["runDirectory"]),
+        )
 
     def to_json(self) -> dict[str, str | int | float | None]:
         """Return what programs read: the last object of ``--json``, and summary.json."""

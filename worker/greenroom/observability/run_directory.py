@@ -11,6 +11,8 @@
       checkpoints/        to go on from
       policy/             the exported policy
       summary.json        how it ended
+      counts.jsonl        what actors reported, of a run as processes
+      processes/          its roles' logs, and replay's checkpoints
 """
 
 from __future__ import annotations
@@ -75,6 +77,18 @@ class RunDirectory:
     @property
     def summary(self) -> Path:
         return self.path / "summary.json"
+
+    @property
+    def counts(self) -> Path:
+        return self.path / "counts.jsonl"
+
+    @property
+    def processes(self) -> Path:
+        return self.path / "processes"
+
+    @property
+    def logs(self) -> Path:
+        return self.processes / "logs"
 
     @classmethod
     def create(cls, path: Path | None, name: str) -> RunDirectory:
@@ -144,13 +158,16 @@ class RunDirectory:
         return cls.open(begun[max(begun)])
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, name: str = "lock") -> Iterator[None]:
         """Keep other processes from writing this run; a killed process lets go of it.
+
+        Args:
+            name: of the lock; a launcher's is another than its learner's.
 
         Raises:
             RunDirectoryError: another process is writing it.
         """
-        with disk_errors(self.path), (self.path / ".lock").open("a+") as lock:
+        with disk_errors(self.path), (self.path / f".{name}").open("a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -184,6 +201,13 @@ class RunDirectory:
         replace_text(
             self.summary, json.dumps(plain_row(summary.to_json()), indent=2, allow_nan=False) + "\n"
         )
+
+    def read_summary(self) -> Summary | None:
+        """Return how the run ended the last time, None if it never has."""
+        try:
+            return Summary.from_json(json.loads(self.summary.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError):
+            return None
 
 
 def _make_unique(path: Path) -> Path:

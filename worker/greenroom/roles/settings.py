@@ -1,6 +1,6 @@
-"""Names of the environment variables that roles read, once for launchers, pods and roles.
+"""What roles and those who start them agree on: environment variables and exit statuses.
 
-Each is the default of a command-line option of ``greenroom role``.
+Each variable is the default of a command-line option of ``greenroom role``.
 """
 
 from __future__ import annotations
@@ -21,3 +21,12 @@ LEARNER: Final = "GREENROOM_LEARNER"
 
 TABLES: Final = "GREENROOM_TABLES"
 """Path or URL of the description of the replay tables; the learner serves it at /tables."""
+
+EXIT_FAILED: Final = 1
+"""A role failed; starting it again may help."""
+
+EXIT_INVALID: Final = 2
+"""Wrong usage, or an experiment that cannot be; starting it again does not help."""
+
+EXIT_PERMANENT: Final = 3
+"""The run itself failed (training diverged); starting the role again does not help."""
