@@ -14,19 +14,22 @@ from greenroom_api.environment import Environment, Gymnasium, Wrapper
 from greenroom_api.errors import InvalidExperiment, Problem
 from greenroom_api.experiment import ExperimentSpec, Metadata, RLExperiment
 from greenroom_api.fields import HyperparameterField, agent_fields
+from greenroom_api.impala import IMPALA
 from greenroom_api.loading import (
     dump_experiment,
     load_experiment,
     parse_experiment,
     parse_section,
 )
-from greenroom_api.networks import MLP, Network
+from greenroom_api.networks import LSTM, MLP, Network
 from greenroom_api.replay import Replay, smallest_error_buffer
 from greenroom_api.roles import Actors, Checkpoint, Evaluator, Learner, Stop
 from greenroom_api.values import Duration
 
 __all__ = [
     "DQN",
+    "IMPALA",
+    "LSTM",
     "MLP",
     "Actors",
     "Agent",

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from greenroom_api.base import ApiModel, OneOf
 from greenroom_api.dqn import DQN
+from greenroom_api.impala import IMPALA
 from greenroom_api.values import ImportPath, JsonObject
 
 
@@ -28,12 +29,18 @@ class CustomAgent(ApiModel):
 class Agent(OneOf):
     """The agent: one member, named after its algorithm."""
 
-    members: ClassVar[tuple[str, ...]] = ("dqn", "custom")
+    members: ClassVar[tuple[str, ...]] = ("dqn", "impala", "custom")
 
     dqn: DQN | None = Field(
         default=None,
         description="Deep Q-network (Mnih et al. 2015), for environments with one discrete "
         "action. All its fields have defaults: {} is a complete choice.",
+    )
+    impala: IMPALA | None = Field(
+        default=None,
+        description="Importance-weighted actor-learner with V-trace (Espeholt et al. 2018), for "
+        "environments with one discrete action. It needs replay.rateLimiter Queue. All its "
+        "fields have defaults: {} is a complete choice.",
     )
     custom: CustomAgent | None = Field(
         default=None, description="An agent from a package of one's own."

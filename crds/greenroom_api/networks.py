@@ -38,3 +38,9 @@ class Network(OneOf):
         "environment's spec and returns a torch module from observations [B, ...] to features "
         "[B, F].",
     )
+
+
+class LSTM(ApiModel):
+    """A long short-term memory (Hochreiter & Schmidhuber 1997), reset where an episode begins."""
+
+    hidden_size: Integer = Field(default=128, ge=1, le=65_536, description="Units of the memory.")

@@ -16,10 +16,14 @@ from greenroom_api.values import MAX_COUNT, Integer, Number, show
 _RATIO_ONLY = ("samples_per_insert", "min_size", "error_buffer")
 SAMPLES_PER_INSERT = 32.0
 MIN_SIZE = 1_000
+MAX_SIZE = 100_000
+
+
+_UNTOLD = "must be set with rateLimiter Queue: the items by which acting may run ahead of learning"
 
 
 def _without_default(schema: JsonDict) -> None:
-    """Keep the API server from filling in what a Queue must not have."""
+    """Keep the API server from filling in what a Queue must not have, or must be told."""
     del schema["default"]
 
 
@@ -49,11 +53,13 @@ class Replay(ApiModel):
         json_schema_extra=_without_default,
     )
     max_size: Integer = Field(
-        default=100_000,
+        default=MAX_SIZE,
         ge=1,
         le=MAX_COUNT,
-        description="Items that are kept; then the oldest makes room for the newest. With a "
-        "Queue: items that may wait to be read.",
+        description="Items that are kept; then the oldest makes room for the newest. Unset: "
+        f"{MAX_SIZE}. A Queue must be told: the items that may wait to be read, by which acting "
+        "runs ahead of learning.",
+        json_schema_extra=_without_default,
     )
     error_buffer: Number | None = Field(
         default=None,
@@ -77,6 +83,8 @@ class Replay(ApiModel):
                             "must not be set with rateLimiter Queue, which reads each item once, "
                             f"in order. Got: {show(fields[name])}.",
                         )
+                if "max_size" not in given:
+                    yield BrokenRule(("maxSize",), f"{_UNTOLD}. Got: none.")
             case {"rate_limiter": _}:
                 yield from _broken_ratio(fields)
 
@@ -85,6 +93,7 @@ class Replay(ApiModel):
         """Return the same rules for the API server, which fills in no default for them."""
         samples = f"(has(self.samplesPerInsert) ? self.samplesPerInsert : {SAMPLES_PER_INSERT})"
         min_size = f"(has(self.minSize) ? self.minSize : {MIN_SIZE})"
+        max_size = f"(has(self.maxSize) ? self.maxSize : {MAX_SIZE})"
         queue = "self.rateLimiter == 'Queue'"
         ratio_only = (
             Validation(
@@ -97,11 +106,12 @@ class Replay(ApiModel):
         )
         return (
             *ratio_only,
+            Validation(f"!{queue} || has(self.maxSize)", f"maxSize {_UNTOLD}", path=".maxSize"),
             Validation(
-                f"{queue} || {min_size} <= self.maxSize",
+                f"{queue} || {min_size} <= {max_size}",
                 "minSize must not exceed maxSize, or learning never starts",
                 path=".minSize",
-                got={"minSize": min_size, "maxSize": "self.maxSize"},
+                got={"minSize": min_size, "maxSize": max_size},
             ),
             Validation(
                 f"{queue} || !has(self.errorBuffer) || "

@@ -54,41 +54,60 @@ def networks() -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({"mlp": mlp}) | st.fixed_dictionaries({"factory": IMPORT_PATHS})
 
 
+def dqns(queue: bool) -> st.SearchStrategy[dict[str, Any]]:
+    prioritized = some_of(priorityExponent=SHARES, importanceSamplingExponent=SHARES)
+    return some_of(
+        learningRate=POSITIVE,
+        batchSize=st.integers(1, 512),
+        discount=SHARES,
+        targetUpdatePeriod=st.integers(1, 10**6),
+        nStep=st.integers(1, 10),
+        double=st.booleans(),
+        dueling=st.booleans(),
+        epsilon=some_of(initial=SHARES, final=SHARES, decaySteps=st.integers(1, 10**9)),
+        maxGradientNorm=st.none() | POSITIVE,
+        adamEpsilon=POSITIVE,
+        network=networks(),
+        **({} if queue else {"prioritized": prioritized}),
+    )
+
+
+def impalas() -> st.SearchStrategy[dict[str, Any]]:
+    bounds = st.floats(1, 1e6).flatmap(
+        lambda rho: st.fixed_dictionaries({"rhoClip": st.just(rho), "cClip": st.floats(0, rho)})
+    )
+    others = some_of(
+        learningRate=POSITIVE,
+        batchSize=st.integers(1, 512),
+        unrollLength=st.integers(2, 100),
+        discount=SHARES,
+        valueCost=POSITIVE,
+        entropyCost=POSITIVE,
+        maxAbsReward=POSITIVE,
+        maxGradientNorm=st.none() | POSITIVE,
+        adamEpsilon=POSITIVE,
+        network=networks(),
+        lstm=some_of(hiddenSize=st.integers(1, 65_536)),
+    )
+    return st.tuples(bounds | st.just({}), others).map(lambda parts: {**parts[0], **parts[1]})
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     """Valid experiments: sizes are chosen such that the rules between them hold."""
-    queue = draw(st.booleans())
-    dqn = draw(
-        some_of(
-            learningRate=POSITIVE,
-            batchSize=st.integers(1, 512),
-            discount=SHARES,
-            targetUpdatePeriod=st.integers(1, 10**6),
-            nStep=st.integers(1, 10),
-            double=st.booleans(),
-            dueling=st.booleans(),
-            epsilon=some_of(initial=SHARES, final=SHARES, decaySteps=st.integers(1, 10**9)),
-            maxGradientNorm=st.none() | POSITIVE,
-            adamEpsilon=POSITIVE,
-            network=networks(),
-        )
-    )
-    if not queue and draw(st.booleans()):
-        dqn["prioritized"] = draw(
-            some_of(priorityExponent=SHARES, importanceSamplingExponent=SHARES)
-        )
+    name = draw(st.sampled_from(["dqn", "impala", "custom"]))
+    queue = name == "impala" or draw(st.booleans())
+    config = {"builder": "my_package.agents:Builder", "config": draw(KWARGS)}
+    agent = draw({"dqn": dqns(queue), "impala": impalas(), "custom": st.just(config)}[name])
     actors = draw(some_of(environmentsPerActor=st.integers(1, 64)))
-    items = dqn.get("nStep", 1) * actors.get("environmentsPerActor", 1)
-    batch_size = dqn.get("batchSize", 64)
-    spec: dict[str, Any] = {"agent": {"dqn": dqn}, "actors": actors}
+    items = agent.get("nStep", 1) * actors.get("environmentsPerActor", 1)
+    batch_size = agent.get("batchSize", 64)
+    spec: dict[str, Any] = {"agent": {name: agent}, "actors": actors}
     if queue:
         capacity = draw(st.integers(batch_size + items - 1, 10**6))
         spec["replay"] = {"rateLimiter": "Queue", "maxSize": capacity}
     else:
         spec["replay"] = draw(ratio_replays(items, batch_size))
-    if draw(st.booleans()):
-        config = {"custom": {"builder": "my_package.agents:Builder", "config": draw(KWARGS)}}
-        spec["agent"] = config
     spec["environment"] = draw(environments())
     spec["stop"] = draw(
         some_of(

@@ -120,9 +120,13 @@ def test_defaults_are_complete_and_fit(path: str) -> None:
         assert schema["default"].keys() >= set(schema.get("required", ()))
 
 
-def test_what_a_queue_must_not_have_is_not_filled_in() -> None:
+def test_what_a_queue_must_not_have_or_be_told_is_not_filled_in() -> None:
     replay = NODES[".spec.replay"]["properties"]
-    for name, unset in (("samplesPerInsert", "Unset: 32."), ("minSize", "Unset: 1000.")):
+    for name, unset in (
+        ("samplesPerInsert", "Unset: 32."),
+        ("minSize", "Unset: 1000."),
+        ("maxSize", "Unset: 100000."),
+    ):
         assert "default" not in replay[name]
         assert unset in replay[name]["description"]
 
@@ -140,6 +144,8 @@ def test_members_and_relations_are_rules() -> None:
         ".spec.environment",
         ".spec.agent",
         ".spec.agent.dqn.network",
+        ".spec.agent.impala",
+        ".spec.agent.impala.network",
         ".spec.replay",
         ".spec.stop",
     }

@@ -110,7 +110,7 @@ def test_all_problems_are_told_at_once(problems: Any) -> None:
         "spec.agent.dqn.learningrate: unknown field, did you mean learningRate?",
         "spec.agent.dqn.batchSize: must be at least 1. Got: 0.",
         'spec.agent.custom.builder: must be written module:name. Got: "x".',
-        "spec.agent: exactly one of dqn, custom must be set. Got: dqn, custom.",
+        "spec.agent: exactly one of dqn, impala, custom must be set. Got: dqn, custom.",
         'spec.replay.samplesPerInsert: must be a number. Got: "none".',
         "spec.replay.minSize: must not exceed maxSize, or learning never starts. "
         "Got: minSize=2000, maxSize=1000.",
@@ -142,8 +142,8 @@ def test_rules_between_sections_are_told_beside_errors_in_others(problems: Any) 
         ),
         (
             {"agent": "{dqn: }"},
-            "spec.agent: exactly one of dqn, custom must be set. Got: none (a member with nothing "
-            "to set is written NAME: {}).",
+            "spec.agent: exactly one of dqn, impala, custom must be set. Got: none (a member with "
+            "nothing to set is written NAME: {}).",
         ),
         ({"agent": "dqn"}, 'spec.agent: must be an object, with fields of its own. Got: "dqn".'),
         ({"agent": "{dqn: {batchSize: 6.5}}"}, "spec.agent.dqn.batchSize: must be an integer. "

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from greenroom_api import (
     DQN,
+    IMPALA,
     Actors,
     Agent,
     Environment,
@@ -62,8 +63,14 @@ def test_one_insert_and_one_sample_fit_into_the_error_buffer(
 @pytest.mark.parametrize("field", ["samples_per_insert", "min_size", "error_buffer"])
 def test_a_queue_has_no_ratio(field: str) -> None:
     with pytest.raises(ValidationError, match="must not be set with rateLimiter Queue") as caught:
-        Replay(rate_limiter="Queue", **{field: 100})
+        Replay(rate_limiter="Queue", max_size=10, **{field: 100})
     assert len(caught.value.errors()) == 1
+
+
+def test_a_queue_must_be_told_its_size() -> None:
+    with pytest.raises(ValidationError, match=r"maxSize\n.*must be set with rateLimiter Queue"):
+        Replay(rate_limiter="Queue")
+    assert Replay().max_size == 100_000
 
 
 def test_a_queue_needs_nothing_but_room() -> None:
@@ -86,9 +93,37 @@ def test_a_queue_holds_a_batch_beside_a_step() -> None:
 def test_a_queue_cannot_be_prioritized() -> None:
     agent = Agent(dqn=DQN(prioritized=PrioritizedReplay()))
     spec(agent=agent)
-    ((path, message),) = broken(agent=agent, replay=Replay(rate_limiter="Queue"))
+    ((path, message),) = broken(agent=agent, replay=Replay(rate_limiter="Queue", max_size=100))
     assert path == "agent.dqn.prioritized"
     assert "read in order" in message
+
+
+def test_impala_learns_from_a_queue_alone() -> None:
+    agent = Agent(impala=IMPALA())
+    ((path, message),) = broken(agent=agent)
+    assert path == "replay.rateLimiter"
+    assert message == (
+        "must be Queue with agent impala, which learns from each unroll once, in order. "
+        "Got: SampleToInsertRatio."
+    )
+
+
+def test_a_queue_holds_a_batch_of_unrolls_beside_a_step() -> None:
+    sections = {
+        "agent": Agent(impala=IMPALA(batch_size=16, unroll_length=50)),
+        "actors": Actors(environments_per_actor=8),
+    }
+    spec(replay=Replay(rate_limiter="Queue", max_size=23), **sections)
+    ((path, message),) = broken(replay=Replay(rate_limiter="Queue", max_size=22), **sections)
+    assert path == "replay.maxSize"
+    assert "at least batchSize + environmentsPerActor - 1 = 16 + 8 - 1 = 23" in message
+    assert message.endswith("Got: 22.")
+
+
+def test_traces_are_clipped_no_later_than_errors() -> None:
+    assert IMPALA(rho_clip=0.5, c_clip=0.5).c_clip == 0.5
+    with pytest.raises(ValidationError, match=r"exceed rhoClip, .* Got: cClip=1, rhoClip=0\.5\."):
+        IMPALA(rho_clip=0.5)
 
 
 def test_training_is_longer_than_the_filling_of_the_table() -> None:
@@ -96,7 +131,7 @@ def test_training_is_longer_than_the_filling_of_the_table() -> None:
     ((path, message),) = broken(stop=Stop(environment_steps=1_000))
     assert path == "stop.environmentSteps"
     assert message.endswith("Got: environmentSteps=1000, minSize=1000.")
-    spec(stop=Stop(environment_steps=1_000), replay=Replay(rate_limiter="Queue"))
+    spec(stop=Stop(environment_steps=1_000), replay=Replay(rate_limiter="Queue", max_size=100))
 
 
 def test_a_window_holds_a_step_and_a_batch() -> None:
