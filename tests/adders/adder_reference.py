@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -79,7 +80,12 @@ def held_transitions(rows: list[Any]) -> set[tuple[float, ...]]:
 
 
 def sequences(
-    stream: Stream, episodes: Episodes, length: int, period: int, end: EndOfEpisode
+    stream: Stream,
+    episodes: Episodes,
+    length: int,
+    period: int,
+    end: EndOfEpisode,
+    start: Sequence[str] = (),
 ) -> list[Any]:
     per_episode = [records(stream, episode) for episode in episodes]
     if end is EndOfEpisode.CONTINUE:
@@ -100,7 +106,17 @@ def sequences(
             if held_transitions(candidate) - written:
                 written |= held_transitions(candidate)
                 items.append(candidate)
-    return [stack(_padded(rows, length, end)) for rows in items]
+    return [_started(stack(_padded(rows, length, end)), start) for rows in items]
+
+
+def _started(item: Any, start: Sequence[str]) -> Any:
+    """Move what is kept of the first record only from its extras to the item's start."""
+    if not start:
+        return item
+    first = {name: optree.tree_map(lambda leaf: leaf[0], item["extras"][name]) for name in start}
+    extras = {name: tree for name, tree in item["extras"].items() if name not in start}
+    rest = {name: tree for name, tree in item.items() if name != "extras"}
+    return rest | {"start": first} | ({"extras": extras} if extras else {})
 
 
 def _padded(rows: list[Any], length: int, end: EndOfEpisode) -> list[Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import adder_reference as reference
@@ -32,6 +33,7 @@ ZERO_PAD, TRUNCATE = EndOfEpisode.ZERO_PAD, EndOfEpisode.TRUNCATE
 lengths = st.integers(2, 6)
 periods = st.integers(1, 8)
 ends = st.sampled_from(EndOfEpisode)
+starts = st.sampled_from([(), ("memory",), ("log_prob", "memory")])
 
 
 class Make:
@@ -42,7 +44,9 @@ class Make:
     ) -> None:
         self.stream = stream
         self.arguments = {"length": length, "period": period, "end_of_episode": end, **options}
-        self.signature = SequenceAdder.signature(stream.spec, length, end, stream.extras)
+        self.signature = SequenceAdder.signature(
+            stream.spec, length, end, stream.extras, options.get("start", ())
+        )
 
     def __call__(self, writer: RecordingWriter) -> SequenceAdder:
         stream = self.stream
@@ -83,12 +87,13 @@ def drawn(item: Any) -> str:
     return " ".join(texts)
 
 
-@given(streams(), lengths, periods, ends)
+@given(streams(), lengths, periods, ends, starts)
 @settings(max_examples=150, deadline=None)
 def test_items_are_those_of_the_reference_after_every_step(
-    stream: Stream, length: int, period: int, end: EndOfEpisode
+    stream: Stream, length: int, period: int, end: EndOfEpisode, start: tuple[str, ...]
 ) -> None:
-    make = Make(stream, length, period, end)
+    start = start if stream.with_extras else ()
+    make = Make(stream, length, period, end, start=start)
     writer = RecordingWriter(make.signature)
     adder = make(writer)
     history: list[list[Any]] = [[] for _ in range(stream.num_envs)]
@@ -101,7 +106,7 @@ def test_items_are_those_of_the_reference_after_every_step(
             history[env].append(step)
     for env in range(stream.num_envs):
         expected = reference.sequences(
-            stream, reference.episodes_of(history[env]), length, period, end
+            stream, reference.episodes_of(history[env]), length, period, end, start
         )
         assert_equal(of_environment(writer.items, env), expected)
 
@@ -166,13 +171,19 @@ def test_every_transition_of_finished_episodes_is_written(
         assert {key for key in keys if key[:2] in last} <= set(found)
 
 
-@given(st.data(), streams(), lengths, periods, ends)
+@given(st.data(), streams(), lengths, periods, ends, starts)
 @settings(max_examples=60, deadline=None)
 def test_a_restored_adder_goes_on_bit_equal(
-    data: st.DataObject, stream: Stream, length: int, period: int, end: EndOfEpisode
+    data: st.DataObject,
+    stream: Stream,
+    length: int,
+    period: int,
+    end: EndOfEpisode,
+    start: tuple[str, ...],
 ) -> None:
     cut = data.draw(st.integers(0, len(stream.codes)))
-    assert_goes_on_alike(Make(stream, length, period, end), stream, cut)
+    start = start if stream.with_extras else ()
+    assert_goes_on_alike(Make(stream, length, period, end, start=start), stream, cut)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +205,20 @@ def test_continue_runs_on_over_several_episodes() -> None:
     stream = single((5, TRUNCATED), (1, TERMINATED), (4, GOES_ON))
     _, writer = run(Make(stream, 4, 3, CONTINUE))
     assert [drawn(item) for item in writer.items] == ["0 1 2 3", "3 4 F 0'", "0' F' 0'' 1''"]
+
+
+def test_a_start_is_the_first_records_and_zero_where_that_is_final() -> None:
+    stream = replace(single((3, TRUNCATED), (5, GOES_ON)), with_extras=True)
+    _, writer = run(Make(stream, 4, 3, CONTINUE, start=("memory",)))
+    assert [drawn(item) for item in writer.items] == ["0 1 2 F", "F 0' 1' 2'"]
+    (before, after) = (item["start"]["memory"][0].tolist() for item in writer.items)
+    assert (before, after) == ([0, 0], [0, 0])
+    _, writer = run(Make(stream, 3, 2, CONTINUE, start=("memory",)))
+    assert [drawn(item) for item in writer.items] == ["0 1 2", "2 F 0'", "0' 1' 2'", "2' 3' 4'"]
+    # `make_extras` gives each step's (episode, t) as its memory.
+    memories = [item["start"]["memory"][0].tolist() for item in writer.items]
+    assert memories == [[0, 0], [0, 2], [1, 0], [1, 2]]
+    assert [item["extras"]["log_prob"].shape for item in writer.items] == [(3,)] * 4
 
 
 @pytest.mark.parametrize("end", EndOfEpisode)

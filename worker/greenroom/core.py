@@ -96,7 +96,8 @@ class Transitions(NamedTuple):
     """N transitions, one of each environment, on their way to an adder.
 
     ``observation`` is o_t, ``action`` a_t, ``extras`` whatever the policy wants kept
-    beside them (log-probabilities, a recurrent state); the rest is as in
+    beside them (log-probabilities, the recurrent state before a_t, of which a sequence
+    may keep only its first: `greenroom.adders.records`); the rest is as in
     `EnvironmentStep`. Rows that are not ``valid`` hold nothing.
     """
 

@@ -10,6 +10,8 @@ Record t of an episode holds what step t began with, did and got::
     first        bool: the record begins an episode
     mask         float32: 1
     extras       those of step t (left out if there are none)
+    start        the other extras of step t, of which an item keeps only its first
+                 record's: a recurrent state (left out if there are none)
 
 An episode of T steps has T + 1 records. The last one is its *final-observation
 record*: observation o_T and zeros in everything else, mask included, since no
@@ -31,9 +33,17 @@ a mask of 0 stands between.
 apart: the one that follows ``terminated | truncated`` is a final-observation
 record, every other one with mask 0 is padding. Padding never begins an item, so a
 mask of 0 in an item's first record is a final-observation record's.
+
+*Start.* A recurrent state is large, and whoever learns from records in a row needs
+only the one that they begin with: the others follow from it. So an item has its
+``start`` once, leaves without a time dimension. It is what the policy had *before* it
+acted on the item's first record; zeros if that is a final-observation record, which
+needs none: it holds no transition, and the record after it is ``first``.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import optree
@@ -46,12 +56,19 @@ from greenroom.spaces import EnvironmentSpec
 from greenroom.specs import Array, ArraySpec, Tree
 
 
-def record_signature(spec: EnvironmentSpec, length: int | None, extras: Tree) -> Tree:
-    """Return the signature of ``length`` records in a row; None for lengths that vary."""
-    return optree.tree_map(lambda leaf: leaf.with_leading(length), _record(spec, extras))
+def record_signature(
+    spec: EnvironmentSpec, length: int | None, extras: Tree, start: Sequence[str] = ()
+) -> Tree:
+    """Return the signature of ``length`` records in a row; None for lengths that vary.
+
+    ``start`` names those of ``extras`` that are kept of the first record only.
+    """
+    record = _record(spec, extras, start)
+    rows: Tree = {name: record[name] for name in record if name != "start"}
+    return record | optree.tree_map(lambda leaf: leaf.with_leading(length), rows)
 
 
-def _record(spec: EnvironmentSpec, extras: Tree) -> Tree:
+def _record(spec: EnvironmentSpec, extras: Tree, start: Sequence[str]) -> Tree:
     record = {
         "observation": spec.observations,
         "action": spec.actions,
@@ -61,9 +78,16 @@ def _record(spec: EnvironmentSpec, extras: Tree) -> Tree:
         "first": FLAG,
         "mask": ArraySpec((), np.dtype(np.float32)),
     }
-    if optree.tree_leaves(extras):
-        record["extras"] = extras
-    return record
+    return record | _divided(extras, start)
+
+
+def _divided(extras: Tree, start: Sequence[str]) -> dict[str, Tree]:
+    """Return a record's entries ``extras`` and ``start``, each if it holds anything."""
+    each: Tree = extras
+    if start:
+        each = {name: extras[name] for name in extras if name not in start}
+    entries = {"extras": each, "start": {name: extras[name] for name in start}}
+    return {name: tree for name, tree in entries.items() if optree.tree_leaves(tree)}
 
 
 class RecordBuffer:
@@ -71,21 +95,38 @@ class RecordBuffer:
 
     Record i of an environment's stream stands in slot i % capacity of its ring.
 
+    Args:
+        spec: the environment's.
+        num_envs: N.
+        extras: tree of `ArraySpec` of a step's extras.
+        capacity: C.
+        start: names of those of ``extras``, then a dict, that belong to ``start``.
+
     Attributes:
         count: [N] int64, records in each stream.
         steps: [N] int64, steps of the episode in progress.
+        in_time: of each leaf of a record, whether an item has it once for each record
+            (not ``start``, which it has once).
     """
 
     # Shapes: N environments, M of them with a step, C capacity.
 
-    def __init__(self, spec: EnvironmentSpec, num_envs: int, extras: Tree, capacity: int) -> None:
-        record = _record(spec, extras)
+    def __init__(
+        self,
+        spec: EnvironmentSpec,
+        num_envs: int,
+        extras: Tree,
+        capacity: int,
+        start: Sequence[str] = (),
+    ) -> None:
+        record = _record(spec, extras, start)
         self.count = np.zeros(num_envs, np.int64)
         self.steps = np.zeros(num_envs, np.int64)
         self.capacity = capacity
         self.environments = np.arange(num_envs)
         self._ones = np.ones(num_envs, np.float32)
-        self._keeps_extras = "extras" in record
+        self._start = start
+        self.in_time = [path[0] != "start" for path in optree.tree_paths(record)]
         self._record: Structure = optree.tree_structure(record)
         self._observation: Structure = optree.tree_structure(spec.observations)
         self._rings = zeros(record, num_envs * capacity)
@@ -102,8 +143,7 @@ class RecordBuffer:
             "first": steps == 0,
             "mask": self._ones[: len(steps)],
         }
-        if self._keeps_extras:
-            record["extras"] = step.extras
+        record |= _divided(step.extras, self._start)
         slot = self.environments[rows] * self.capacity + count % self.capacity
         for ring, leaf in zip(self._rings, self._record.flatten_up_to(record), strict=True):
             ring[slot] = leaf
@@ -128,7 +168,7 @@ class RecordBuffer:
         return environments
 
     def take(self, environments: Array, index: Array) -> list[Array]:
-        """Return copies of records, leaves [K, L, ...].
+        """Return copies of records, leaves [K, L, ...], those of ``start`` [K, ...].
 
         Args:
             environments: [K].
@@ -136,9 +176,12 @@ class RecordBuffer:
                 have (any more, or yet) give something, but nothing that means anything.
         """
         slot = environments[:, None] * self.capacity + index % self.capacity
-        return [ring.take(slot, axis=0) for ring in self._rings]
+        return [
+            ring.take(slot if in_time else slot[:, 0], axis=0)
+            for ring, in_time in zip(self._rings, self.in_time, strict=True)
+        ]
 
-    def tree(self, leaves: list[Array] | list[list[Array]]) -> Tree:
+    def tree(self, leaves: Sequence[Array | list[Array]]) -> Tree:
         """Return the leaves of `take`, or what was made of them, as records."""
         return self._record.unflatten(leaves)
 

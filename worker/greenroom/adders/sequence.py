@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -92,6 +93,8 @@ class SequenceAdder:
         period: records from the beginning of one sequence to that of the next, at least 1.
         end_of_episode: see above.
         extras: tree of `ArraySpec` of what the policy wants kept; () if nothing.
+        start: names of those of ``extras``, then a dict, that a sequence keeps of its
+            first record only: a recurrent state. They are the item's ``start``.
         priority: of every new item.
 
     Attributes:
@@ -117,6 +120,7 @@ class SequenceAdder:
         period: int,
         end_of_episode: EndOfEpisode,
         extras: Tree = (),
+        start: Sequence[str] = (),
         priority: float = 1.0,
     ) -> None:
         require_at_least("num_envs", num_envs, 1)
@@ -132,7 +136,7 @@ class SequenceAdder:
         self._reader = StepReader(spec, num_envs, extras)
         # One more than a sequence: an episode's last step adds two records, and the
         # sequence that ends with the first of them is read after both.
-        self._records = RecordBuffer(spec, num_envs, extras, length + 1)
+        self._records = RecordBuffer(spec, num_envs, extras, length + 1, start)
         self._offsets = np.arange(length)
         self._due = np.full(num_envs, length)  # [N]: end of the next regular sequence
         # [N]: the first record whose transition no sequence holds yet.
@@ -140,11 +144,15 @@ class SequenceAdder:
 
     @staticmethod
     def signature(
-        spec: EnvironmentSpec, length: int, end_of_episode: EndOfEpisode, extras: Tree = ()
+        spec: EnvironmentSpec,
+        length: int,
+        end_of_episode: EndOfEpisode,
+        extras: Tree = (),
+        start: Sequence[str] = (),
     ) -> Tree:
         """Return the signature of the table that this adder fills."""
         varies = end_of_episode is EndOfEpisode.TRUNCATE
-        return record_signature(spec, None if varies else length, extras)
+        return record_signature(spec, None if varies else length, extras, start)
 
     def add(self, transitions: Transitions) -> None:
         """Take one vector step; write the sequences that it completes.
@@ -210,18 +218,22 @@ class SequenceAdder:
             return
         leaves = self._records.take(environments, start[:, None] + self._offsets)
         lengths = end - start
+        in_time = self._records.in_time
         if self._end_of_episode is EndOfEpisode.TRUNCATE:
             items = self._records.tree(
                 [
                     [row[:length] for row, length in zip(leaf, lengths, strict=True)]
-                    for leaf in leaves
+                    if cut
+                    else leaf
+                    for leaf, cut in zip(leaves, in_time, strict=True)
                 ]
             )
         else:
             if lengths.min() < self._length:
                 padding = self._offsets >= lengths[:, None]
-                for leaf in leaves:
-                    leaf[padding] = 0
+                for leaf, padded in zip(leaves, in_time, strict=True):
+                    if padded:
+                        leaf[padding] = 0
             items = self._records.tree(leaves)
         self._writer.insert(self.table, items, self._priorities[:count])
 
