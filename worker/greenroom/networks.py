@@ -1,6 +1,6 @@
 """Network parts that agents share: from any observation tree to features.
 
-B is the batch, F features.
+B is the batch, L records in a row, F features, H units of a memory.
 """
 
 from __future__ import annotations
@@ -166,3 +166,54 @@ def zero_observation(spec: EnvironmentSpec) -> Tree:
     return optree.tree_map(
         lambda leaf: torch.from_numpy(np.zeros((1, *leaf.shape), leaf.dtype)), spec.observations
     )
+
+
+class LSTMCore(nn.Module):
+    """A memory between features and output (Hochreiter & Schmidhuber 1997).
+
+        output_BH, state = core.step(features_BF, state)                # acting
+        output_BLH = core.unroll(features_BLF, first_BL, state)         # learning
+
+    ``unroll`` gives what as many calls of ``step`` would, with `initial_state` put in
+    where an episode begins. Since that may be at any time in any row of the batch, it is
+    a loop over time, which torch's fused ``nn.LSTM`` (cuDNN) cannot be.
+
+    Args:
+        features: F.
+        hidden_size: H, of the memory and the output.
+    """
+
+    def __init__(self, features: int, hidden_size: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.cell = nn.LSTMCell(features, hidden_size)
+
+    def initial_state(self, batch_size: int) -> tuple[Tensor, Tensor]:
+        """Return the state at the beginning of an episode, zeros: output and cell, each [B, H]."""
+        zeros = self.cell.bias_hh.new_zeros(batch_size, self.hidden_size)
+        return zeros, zeros
+
+    def step(
+        self, features_BF: Tensor, state: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return the output [B, H], and the state after it."""
+        output_BH, cell_BH = self.cell(features_BF, state)
+        return output_BH, (output_BH, cell_BH)
+
+    def unroll(
+        self, features_BLF: Tensor, first_BL: Tensor, state: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Return the outputs [B, L, H], beginning with ``state``.
+
+        Args:
+            features_BLF: features of L steps in a row.
+            first_BL: bool: the step begins an episode.
+            state: before the first step, each [B, H].
+        """
+        kept_LB1 = (~first_BL).to(features_BLF.dtype).t().unsqueeze(2)
+        output_BH, cell_BH = state
+        outputs = []
+        for features_BF, kept_B1 in zip(features_BLF.unbind(1), kept_LB1, strict=True):
+            output_BH, cell_BH = self.cell(features_BF, (output_BH * kept_B1, cell_BH * kept_B1))
+            outputs.append(output_BH)
+        return torch.stack(outputs, dim=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pydantic
 
 from greenroom.agents.dqn import DQNBuilder
+from greenroom.agents.impala import IMPALABuilder
 from greenroom.core import AgentBuilder
 from greenroom.errors import ConfigurationError
 from greenroom.imports import load_object
@@ -12,7 +13,7 @@ from greenroom.spaces import EnvironmentSpec
 from greenroom_api import Agent, CustomAgent, parse_section
 
 BUILDER_METHODS = [name for name in vars(AgentBuilder) if name.startswith("make_")]
-AGENTS: dict[str, type[AgentBuilder]] = {"dqn": DQNBuilder}
+AGENTS: dict[str, type[AgentBuilder]] = {"dqn": DQNBuilder, "impala": IMPALABuilder}
 
 
 def make_builder(agent: Agent, spec: EnvironmentSpec) -> AgentBuilder:
