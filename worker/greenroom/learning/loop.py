@@ -37,7 +37,7 @@ class LearningLoop:
 
     Attributes:
         learner_steps: gradient steps inside the learner's present parameters.
-        waiting_seconds: time spent on getting the batches that were learned from.
+        waiting_seconds: time spent on getting batches.
     """
 
     def __init__(
@@ -62,8 +62,10 @@ class LearningLoop:
                 looking waits for the device).
         """
         began = time.perf_counter()
-        batch = next(self._dataset)
-        self.waiting_seconds += time.perf_counter() - began
+        try:
+            batch = next(self._dataset)
+        finally:
+            self.waiting_seconds += time.perf_counter() - began
         output = self.learner.step(batch)
         self.learner_steps += 1
         for name, value in output.metrics.items():
