@@ -1,0 +1,229 @@
+"""Counts that outlive the learner: on the disk before they are acknowledged."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from greenroom.errors import RunDirectoryError
+from greenroom.variables.counts import BASE, ActorCounts, Counts, Key
+from greenroom.variables.messages import ActorReport, decode, encode
+
+logger = logging.getLogger(__name__)
+
+COMPACT_LINES: Final = 10_000
+"""So many lines more than there are incarnations, and the file is written anew."""
+
+CLOSED: Final = -1
+"""A descriptor that no file has."""
+
+
+@dataclass(frozen=True)
+class _Line(ActorCounts):
+    actor: str = ""
+    incarnation: str = ""
+
+
+@dataclass
+class _Pending:
+    """A report on its way to the disk."""
+
+    report: ActorReport
+    done: bool = False
+    new_episodes: int = 0
+    fault: str | None = None
+
+
+class CountsJournal:
+    """`Counts` in a file: a line of JSON for every report that changes something.
+
+        with CountsJournal(run_directory / "counts.jsonl") as journal:
+            journal.raise_to(environment_steps=12_000, episodes=80)     # a checkpoint's counts
+            new_episodes = journal.record(report)                       # on the disk now
+            journal.counts.total.environment_steps
+
+    A line holds all that its incarnation has done, so that it makes earlier ones
+    superfluous; the file is written anew, with one line for each incarnation, when it is
+    opened and when it has grown by `COMPACT_LINES`. Its last line may be torn: nobody was
+    told that it is there. Reports that come at the same time share a write and an fsync.
+
+    Attributes:
+        path: the file.
+        counts: what is on the disk; to be read only.
+        fault: why the last write failed, None if it did not.
+
+    Raises:
+        RunDirectoryError: the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.counts = Counts()
+        self.fault: str | None = None
+        self._file = CLOSED
+        self._queue: list[_Pending] = []
+        self._queueing = threading.Lock()
+        self._writing = threading.Lock()
+        with self._disk_errors():
+            self._read()
+            self._rewrite()
+
+    def __enter__(self) -> CountsJournal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def raise_to(self, environment_steps: int, episodes: int) -> None:
+        """Count what a checkpoint has beyond the sum: its run went on without this journal.
+
+        Raises:
+            RunDirectoryError: it cannot be written; nothing has changed.
+        """
+        with self._writing:
+            total, base = self.counts.total, self.counts.get(BASE) or ActorCounts()
+            missing = ActorCounts(
+                environment_steps=max(0, environment_steps - total.environment_steps),
+                episodes=max(0, episodes - total.episodes),
+            )
+            self._commit({BASE: base.plus(missing)})
+
+    def record(self, report: ActorReport) -> int:
+        """Write a report to the disk, then count it; return how many of its episodes are new.
+
+        Raises:
+            RunDirectoryError: it cannot be written; it is not counted, and may come again.
+        """
+        pending = _Pending(report)
+        with self._queueing:
+            self._queue.append(pending)
+        with self._writing:
+            if not pending.done:  # by the thread that wrote before this one
+                self._write_queue()
+        if pending.fault is not None:
+            raise RunDirectoryError(pending.fault)
+        return pending.new_episodes
+
+    def close(self) -> None:
+        """Close the file; what was recorded is on the disk already."""
+        with self._writing:
+            self._replace_file(CLOSED)
+
+    def _replace_file(self, file: int) -> None:
+        old, self._file = self._file, file
+        if old != CLOSED:
+            os.close(old)
+
+    def _write_queue(self) -> None:
+        with self._queueing:
+            queue, self._queue = self._queue, []
+        changes: dict[Key, ActorCounts] = {}
+        for pending in queue:
+            key = pending.report.actor, pending.report.incarnation
+            before = changes.get(key) or self.counts.get(key)
+            after = ActorCounts.of(pending.report).join(before or ActorCounts())
+            if after != before:
+                changes[key] = after
+            pending.new_episodes = after.episodes - (before.episodes if before else 0)
+        try:
+            self._commit(changes)
+        except RunDirectoryError as error:
+            for pending in queue:
+                pending.fault = str(error)
+        for pending in queue:
+            pending.done = True
+
+    def _commit(self, changes: Mapping[Key, ActorCounts]) -> None:
+        """Write, flush to the disk, and only then count."""
+        if not changes:
+            return
+        with self._disk_errors():
+            # At the end of what is good: a write that failed, or one that the disk did not
+            # confirm, is written over.
+            self._write_at_end(_lines(changes))
+        for key, counts in changes.items():
+            self.counts.merge(key, counts)
+        self._line_count += len(changes)
+        if self._line_count >= self._rewrite_at:
+            self._rewrite_or_warn()
+
+    def _write_at_end(self, data: bytes) -> None:
+        written = 0
+        while written < len(data):
+            written += os.pwrite(self._file, data[written:], self._end + written)
+        os.fsync(self._file)
+        self._end += len(data)
+
+    def _rewrite_or_warn(self) -> None:
+        try:
+            with self._disk_errors():
+                self._rewrite()
+        except RunDirectoryError as error:
+            self._rewrite_at += COMPACT_LINES
+            logger.warning("The journal of counts stays long: %s", error)
+
+    def _rewrite(self) -> None:
+        """Put a new file in the place of the old one, with a line for each incarnation."""
+        temporary = self.path.with_name(f".{self.path.name}.writing")
+        data = _lines(self.counts.newest)
+        file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        try:
+            with open(file, "wb", closefd=False) as whole:
+                whole.write(data)
+            os.fsync(file)
+            temporary.replace(self.path)
+        except OSError:
+            os.close(file)
+            temporary.unlink(missing_ok=True)
+            raise
+        self._replace_file(file)
+        self._end = len(data)
+        self._line_count = len(self.counts.newest)
+        self._rewrite_at = self._line_count + COMPACT_LINES
+        _fsync_folder(self.path.parent)
+
+    def _read(self) -> None:
+        *whole, torn = self.path.read_bytes().split(b"\n") if self.path.exists() else [b""]
+        if torn:
+            logger.info("%s ends in a torn line, which was not acknowledged.", self.path)
+        for number, text in enumerate(whole, start=1):
+            try:
+                line = decode(_Line, text)
+            except ValueError as error:
+                # The next line of that incarnation, if there is one, holds it too.
+                logger.warning("%s, line %d, is passed over: %s", self.path, number, error)
+                continue
+            self.counts.merge((line.actor, line.incarnation), ActorCounts.of(line))
+
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.fault = (
+                "Counts must be on the disk before they are acknowledged. "
+                f"Got: {error.strerror or error} at {self.path}."
+            )
+            raise RunDirectoryError(self.fault) from error
+        self.fault = None
+
+
+def _lines(counts: Mapping[Key, ActorCounts]) -> bytes:
+    return b"".join(
+        encode(_Line(**asdict(newest), actor=actor, incarnation=incarnation)) + b"\n"
+        for (actor, incarnation), newest in counts.items()
+    )
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
