@@ -12,7 +12,8 @@ RUN := $(UV) run --frozen
 demo: .venv/synced
 	$(RUN) greenroom run examples/cartpole-dqn.yaml
 
-test: check unit
+test: check .venv/synced
+	$(RUN) pytest -n auto
 
 # Fast gates first: formatting, lint, types, layering.
 check: .venv/synced
@@ -21,8 +22,9 @@ check: .venv/synced
 	$(RUN) lint-imports
 	$(RUN) mypy
 
+# What people run all day: without whole trainings and runs as processes.
 unit: .venv/synced
-	$(RUN) pytest -n auto
+	$(RUN) pytest -n auto -m "not slow"
 
 format: .venv/synced
 	$(RUN) ruff format

@@ -36,6 +36,7 @@ class Actor:
             exploration schedules and stop conditions count; NEXT_STEP's reset steps
             are none.
         episodes: returns and lengths of what was played.
+        version: of the variables that act, -1 before the first.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Actor:
         self._adder = adder
         self._variables = variables
         self._generator = generator
-        self._version = -1
+        self.version = -1
         self._initial_state = policy.initial_state(num_envs)
         self._recurrent = bool(optree.tree_leaves(self._initial_state))
         self._state = self._initial_state
@@ -87,10 +88,10 @@ class Actor:
 
     def update(self) -> None:
         """Take newer variables, if there are any."""
-        newest = self._variables.get(self._version)
+        newest = self._variables.get(self.version)
         if newest is not None:
             self._policy.load_variables(newest.values)
-            self._version = newest.version
+            self.version = newest.version
 
     def begin_anew(self, mask: Array) -> None:
         """Forget the episodes in progress of the environments in ``mask`` ([N] bool)."""

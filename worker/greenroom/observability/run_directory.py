@@ -138,6 +138,22 @@ class RunDirectory:
         return run
 
     @classmethod
+    def at(cls, path: Path) -> RunDirectory:
+        """Return the run at ``path``, made if absent: whether it begins or goes on is not asked.
+
+        Raises:
+            RunDirectoryError: it cannot be made.
+        """
+        with disk_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+        return cls(path)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a run to go on with."""
+        return self.experiment.exists()
+
+    @classmethod
     def newest(cls, name: str) -> RunDirectory:
         """Return the run of the experiment ``name`` in ``runs/`` that began last.
 

@@ -60,6 +60,9 @@ class Driver(Protocol):
     def finish(self) -> None:
         """End acting for good: the training is over, and all counts are in after it."""
 
+    def why_waiting(self) -> str | None:
+        """Return what stands still and why, None if both sides go on or take turns."""
+
     def replay_info(self) -> TableInfo | None:
         """Return the state of the table that is learned from, None while it is not known."""
 
@@ -104,6 +107,10 @@ class LocalDriver:
 
     def finish(self) -> None:
         """Nothing acts between two calls of `advance`."""
+
+    def why_waiting(self) -> str | None:
+        """Nothing ever waits without the other side working."""
+        return None
 
     def replay_info(self) -> TableInfo:
         """Return the state of the table that is learned from."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from greenroom.acting.evaluation import Evaluation
-from greenroom.core import Replay, State
+from greenroom.core import Dataset, Replay, State
 from greenroom.errors import GreenroomError, ReplayTimeout
 from greenroom.learning.loop import LearningLoop
 from greenroom.replay.tables import TableInfo
@@ -58,16 +58,16 @@ class RemoteDriver:
     Args:
         learning: the learner and its count, fed by a dataset over ``replay``.
         replay: whose limiter is reported.
-        table: the table that is learned from.
+        dataset: over the table that is learned from; closed with the driver.
         service: where actors report.
     """
 
     def __init__(
-        self, learning: LearningLoop, replay: Replay, table: str, service: LearnerService
+        self, learning: LearningLoop, replay: Replay, dataset: Dataset, service: LearnerService
     ) -> None:
         self._learning = learning
         self._replay = replay
-        self._table = table
+        self._dataset = dataset
         self._service = service
         self._episodes = ReportedEpisodes(service)
         self._environment_steps = service.counts.counts.total.environment_steps
@@ -75,7 +75,7 @@ class RemoteDriver:
         self._info_due = 0.0
         self._published = 0.0
         self._work = _Work()
-        self.waiting_for: str | None = None
+        self._waiting_for: str | None = None
 
     @property
     def environment_steps(self) -> int:
@@ -92,11 +92,11 @@ class RemoteDriver:
         while not self._reached(limits) and not interrupted():
             try:
                 self._learning.step()
-                self.waiting_for = None
+                self._waiting_for = None
             except ReplayTimeout as held_back:
-                self.waiting_for = str(held_back)
+                self._waiting_for = str(held_back)
             now = time.monotonic()
-            if now >= self._published + PUBLISH_SECONDS or self.waiting_for:
+            if now >= self._published + PUBLISH_SECONDS or self._waiting_for:
                 self._learning.publish()
                 self._published = now
         self._learning.publish()
@@ -125,11 +125,15 @@ class RemoteDriver:
             time.sleep(EVALUATION_POLL_SECONDS)
         self._environment_steps = self._service.counts.counts.total.environment_steps
 
+    def why_waiting(self) -> str | None:
+        """Return why the last batch did not come, None if it did."""
+        return self._waiting_for
+
     def replay_info(self) -> TableInfo | None:
         """Return the table's state, a second old at most while the server answers."""
         if time.monotonic() >= self._info_due:
             with contextlib.suppress(ReplayTimeout):
-                self._info = self._replay.info()[self._table]
+                self._info = self._replay.info()[self._dataset.table]
             self._info_due = time.monotonic() + INFO_SECONDS
         return self._info
 
@@ -168,7 +172,8 @@ class RemoteDriver:
         return [NO_REPLAY] if "replay" in parts else []
 
     def close(self) -> None:
-        """Nothing was started."""
+        """Stop prefetching."""
+        self._dataset.close()
 
 
 class _Moment(NamedTuple):

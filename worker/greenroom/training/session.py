@@ -157,8 +157,8 @@ class Training:
             self._save_or_warn()
             self._next_checkpoint = time.monotonic() + self._spec.checkpoint.interval
         if now >= self._next_housekeeping:
-            held_up = state == "Evaluating"
-            why = self._evaluations.why_waiting() if held_up else None
+            side = self._evaluations if state == "Evaluating" else self._driver
+            why = side.why_waiting()
             self._reporter.update(state, self._reached(), why)
             self._next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
 
