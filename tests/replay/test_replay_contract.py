@@ -1,6 +1,7 @@
 """What every replay does (`greenroom.core.Replay`), whatever stands behind it.
 
-To put another implementation under the same tests, add it to ``IMPLEMENTATIONS``.
+To put another implementation under the same tests, add a fixture ``make_NAME`` and NAME to
+the parameters of `make_replay`.
 Nothing here asks for more than the protocol: inserts are flushed before anything
 is expected of them, and no count is read before the call that causes it returned.
 """
@@ -15,20 +16,37 @@ from replay_tools import NUMBER, chi_square_is_plausible, insert, make_table, nu
 from greenroom.core import Replay
 from greenroom.errors import ReplayClosed, ReplayTimeout, SignatureError
 from greenroom.replay.embedded import EmbeddedReplay
+from greenroom.replay.reverb_client import ReverbReplay
 from greenroom.replay.tables import Fifo, Lifo, Prioritized, RateLimiter, Table, Uniform
 from greenroom.specs import ArraySpec
 
-IMPLEMENTATIONS = {
-    "embedded": lambda tables: EmbeddedReplay(tables, np.random.default_rng(7)),
-}
+
+@pytest.fixture
+def make_embedded():
+    return lambda tables: EmbeddedReplay(tables, np.random.default_rng(7))
 
 
-@pytest.fixture(params=IMPLEMENTATIONS)
+@pytest.fixture
+def make_reverb(reverb_process):
+    """A client of a server of its own for each replay."""
+    ports = []
+
+    def make(tables):
+        ports.append(reverb_process.start(tables))
+        return ReverbReplay(f"127.0.0.1:{ports[-1]}", tables)
+
+    yield make
+    for port in ports:
+        reverb_process.stop(port)
+
+
+@pytest.fixture(params=["embedded", "reverb"])
 def make_replay(request):
+    make_one = request.getfixturevalue(f"make_{request.param}")
     made: list[Replay] = []
 
     def make(*tables: Table) -> Replay:
-        made.append(IMPLEMENTATIONS[request.param](tables))
+        made.append(make_one(tables))
         return made[-1]
 
     yield make
@@ -381,6 +399,7 @@ def test_what_is_not_admitted_stays_with_the_writer_in_order(make_replay):
     writer.insert("t", numbers(0, 1), np.ones(2))
     writer.insert("t", numbers(2, 3, 4), np.ones(3))
     writer.insert("t", numbers(5, 6), np.ones(2))
+    writer.flush(timeout=5.0, max_pending=4)
     with pytest.raises(ReplayTimeout, match="'t'"):
         writer.flush(timeout=0.05)
     assert writer.pending == 4
@@ -401,17 +420,26 @@ def test_a_ratio_holds_back_whichever_side_is_ahead(make_replay):
     limiter = RateLimiter.sample_to_insert_ratio(2.0, min_size=5, error_buffer=4.0)
     replay = make_replay(make_table(limiter=limiter))
     writer, sampler = replay.writer(), replay.sampler("t")
-    writer.insert("t", numbers(*range(20)), np.ones(20))
-    with pytest.raises(ReplayTimeout):
-        writer.flush(timeout=0.05)
+    writer.insert("t", numbers(*range(7)), np.ones(7))
+    writer.flush(timeout=5.0)
     info = replay.info()["t"]
     assert (info.inserts, info.diff, info.min_diff, info.max_diff) == (7, 14.0, 6.0, 14.0)
     assert info.samples_per_insert == 2.0
+
+    writer.insert("t", numbers(7), np.ones(1))
+    with pytest.raises(ReplayTimeout):
+        writer.flush(timeout=0.05)
+    assert replay.info()["t"].inserts == 7
+    sampler.sample(2, timeout=5.0)
+    writer.flush(timeout=5.0)
+    assert replay.info()["t"].diff == 14.0
+
     sampler.sample(8, timeout=5.0)
     with pytest.raises(ReplayTimeout):
         replay.sampler("t").sample(1, timeout=0.05)
     assert replay.info()["t"].diff == 6.0
-    writer.flush(timeout=0.05, max_pending=9)
+    writer.insert("t", numbers(*range(4)), np.ones(4))
+    writer.flush(timeout=5.0)
     assert replay.info()["t"].diff == 14.0
 
 

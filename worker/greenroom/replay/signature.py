@@ -66,7 +66,7 @@ class Signature:
     def describe(self) -> dict[str, str]:
         """Return the spec of each leaf in words, by path."""
         return {
-            path: _words(spec.dtype, spec.shape)
+            path: in_words(spec.dtype, spec.shape)
             for path, spec in zip(self.paths, self.specs, strict=True)
         }
 
@@ -88,9 +88,9 @@ class Signature:
     def _refuse(self, index: int, count: int, got: str) -> NoReturn:
         spec = self.specs[index]
         if spec.varies:
-            wanted = f"a sequence of {count} arrays {_words(spec.dtype, spec.shape)}"
+            wanted = f"a sequence of {count} arrays {in_words(spec.dtype, spec.shape)}"
         else:
-            wanted = f"an array {_words(spec.dtype, (count, *spec.shape))}"
+            wanted = f"an array {in_words(spec.dtype, (count, *spec.shape))}"
         raise SignatureError(
             f"Table {self._table!r}: {self.paths[index]} must be {wanted} for {count} items. "
             f"Got: {got}."
@@ -99,9 +99,10 @@ class Signature:
 
 def _describe(value: object) -> str:
     if isinstance(value, np.ndarray):
-        return _words(value.dtype, value.shape)
+        return in_words(value.dtype, value.shape)
     return type(value).__name__
 
 
-def _words(dtype: np.dtype[np.generic], shape: tuple[int | None, ...]) -> str:
+def in_words(dtype: np.dtype[np.generic], shape: tuple[int | None, ...]) -> str:
+    """Say what an array is; a length of None is any."""
     return f"{dtype}[{', '.join('any' if n is None else str(n) for n in shape)}]"

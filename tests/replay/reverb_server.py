@@ -1,0 +1,109 @@
+"""Real Reverb servers for tests, all in one process beside pytest's.
+
+Starting Python with TensorFlow takes seconds, starting a server in it milliseconds:
+so one such process lives as long as the tests do.
+"""
+
+import json
+import select
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from greenroom.replay.tables import Prioritized
+from greenroom.specs import ArraySpec
+
+PEER = Path(__file__).with_name("reverb_peer.py")
+
+
+class ReverbProcess:
+    """A process of `reverb_peer.py`.
+
+    process = ReverbProcess()
+    port = process.start([Table.queue("t", 8, signature)])
+    process.stop(port)
+    process.close()
+    """
+
+    def __init__(self, folder):
+        with (folder / "log.txt").open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, PEER, folder],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+
+    def request(self, name, timeout=60.0, **arguments):
+        """Call a method of the peer, with arguments and a result that JSON knows."""
+        process = self._process
+        process.stdin.write(json.dumps([name, arguments]) + "\n")
+        process.stdin.flush()
+        ready, _, _ = select.select([process.stdout], [], [], timeout)
+        line = process.stdout.readline() if ready else ""
+        assert line, f"{name}: no answer in {timeout} s, exit status {process.poll()}"
+        answer = json.loads(line)
+        assert "error" not in answer, answer["error"]
+        return answer["result"]
+
+    def start(self, tables, port=None):
+        """Start a server with these tables; return its port."""
+        port = port or free_port()
+        self.request("start", port=port, tables=[describe(table) for table in tables])
+        return port
+
+    def stop(self, port):
+        self.request("stop", port=port)
+
+    def kill(self):
+        self._process.kill()
+        self.close()
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.stdout.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def describe(table):
+    return {
+        "name": table.name,
+        "selectors": [describe_selector(table.sampler), describe_selector(table.remover)],
+        "limiter": {
+            "samples_per_insert": table.limiter.samples_per_insert,
+            "min_size_to_sample": table.limiter.min_size,
+            "min_diff": table.limiter.min_diff,
+            "max_diff": table.limiter.max_diff,
+        },
+        "max_size": table.max_size,
+        "max_times_sampled": table.max_times_sampled,
+        "signature": describe_tree(table.signature),
+    }
+
+
+def describe_selector(selector):
+    arguments = [selector.exponent] if isinstance(selector, Prioritized) else []
+    return [type(selector).__name__, *arguments]
+
+
+def describe_tree(tree):
+    if isinstance(tree, dict):
+        return ["dict", {key: describe_tree(child) for key, child in tree.items()}]
+    if isinstance(tree, tuple | list):
+        return ["tuple", [describe_tree(child) for child in tree]]
+    assert isinstance(tree, ArraySpec)
+    return ["leaf", {"shape": tree.shape, "dtype": np.dtype(tree.dtype).name}]

@@ -1,0 +1,259 @@
+"""A consumer's way out of a table on a Reverb server."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from threading import TIMEOUT_MAX, Condition, Thread
+from typing import Any, Final, NamedTuple, NoReturn
+
+import grpc
+
+from greenroom.errors import (
+    GreenroomError,
+    ReplayDataError,
+    ReplayTimeout,
+    ReplayUnavailable,
+    SignatureError,
+)
+from greenroom.replay.arguments import check_batch_size, deadline_after
+from greenroom.replay.reverb_client import messages
+from greenroom.replay.reverb_client.batches import BatchBuffer
+from greenroom.replay.reverb_client.connection import PROBE_SECONDS, RETRY_SECONDS, Connection
+from greenroom.replay.reverb_client.tensors import parse
+from greenroom.replay.samples import Samples
+from greenroom.replay.signature import Signature
+from greenroom.replay.tables import Table
+
+# A server goes on with a request after its stream has ended, and what it then draws is lost:
+# so none is allowed to wait for long.
+_MOST_REQUEST_SECONDS: Final = 2.0
+
+
+class _Ended(NamedTuple):
+    """A stream ended: what was asked for and has not come before this does not come.
+
+    ``error`` is None if that was because the limiter admitted nothing for so long.
+    """
+
+    error: GreenroomError | None
+
+
+class ReverbSampler:
+    """One consumer's way out of a table (`greenroom.core.Sampler`); for one thread at a time.
+
+    A thread of the sampler's own takes what the server sends; `sample` unpacks it.
+
+    Args:
+        connection: to the server.
+        table: where to sample.
+        prefetch: how many samples to ask for beyond those of the present call. With 0 a
+            call asks for its own, and has no request open when it returns. With more,
+            samples travel while the consumer works on those before: they are drawn up to
+            so many samples early, and count as sampled even if nobody fetches them.
+
+    Attributes:
+        wait_seconds: for how long the limiter held calls back.
+    """
+
+    def __init__(self, connection: Connection, table: Table, prefetch: int) -> None:
+        self.wait_seconds = 0.0
+        self._connection = connection
+        self._table = table.name
+        self._prefetch = prefetch
+        self._buffer = BatchBuffer(table.name, Signature(table))
+        self._info: Any = None  # of the sample whose chunks are coming
+        self._chunks: dict[int, Any] = {}
+        self._asked = 0  # samples that were asked for and may still come
+        self._failure: GreenroomError | None = None  # why none came, last time
+        self._thread: Thread | None = None
+        self._changed = Condition()
+        # Everything below is used under the condition's lock.
+        self._arrived: deque[Any] = deque()  # entries of responses, and _Ended
+        self._unsent: deque[bytes] = deque()
+        self._stream = 0  # which one is open: requests of another end
+        connection.on_close(self._wake)
+
+    def sample(self, batch_size: int, timeout: float) -> Samples:
+        """Return ``batch_size`` items, waiting ``timeout`` seconds at most.
+
+        Items are admitted singly. A batch that is only partly filled at the deadline
+        stays here, and the next call goes on with it. All arrays are the caller's own.
+        Up to a second more is taken to find out why a wait was in vain.
+
+        Raises:
+            ReplayTimeout: the limiter did not admit them all; the message says why.
+            ReplayUnavailable: the server does not answer.
+            ReplayDataError: an item cannot be read; it is left out, the others stay.
+            SignatureError: the server's table is another.
+            ReplayClosed: replay was closed.
+        """
+        deadline = deadline_after(timeout)
+        check_batch_size(batch_size)
+        self._buffer.reserve(max(batch_size, self._buffer.count))
+        # A request that ends with the call is answered in any case, if only that it was in vain.
+        grace = 0.0 if self._prefetch else PROBE_SECONDS
+        first = True
+        while True:
+            self._connection.check_open()
+            self._unpack(batch_size)
+            missing = batch_size - self._buffer.count
+            if missing <= 0:
+                break
+            remaining = deadline - time.monotonic()
+            if first or remaining > 0.0:
+                self._ask(missing, remaining)
+            first = False
+            if not self._asked or not self._wait(deadline + grace):
+                self._raise_why(batch_size, timeout)
+        self._ask(0, 0.0)
+        return self._buffer.take(batch_size)
+
+    def _ask(self, missing: int, seconds: float) -> None:
+        """Ask for samples, ahead of need as far as that is wanted."""
+        samples = missing + self._prefetch - self._asked
+        if samples <= 0:
+            return
+        if self._prefetch or seconds > _MOST_REQUEST_SECONDS:
+            seconds = _MOST_REQUEST_SECONDS
+        request = messages.SampleRequest(
+            table=self._table,
+            num_samples=samples,
+            # 0 would be for ever
+            rate_limiter_timeout={"milliseconds": max(int(seconds * 1000), 1)},
+        )
+        self._asked += samples
+        with self._changed:
+            self._unsent.append(request.SerializeToString())
+            self._changed.notify_all()
+        if self._thread is None:
+            self._thread = Thread(target=self._run, name="reverb-sampler", daemon=True)
+            self._thread.start()
+
+    def _wait(self, deadline: float) -> bool:
+        """Wait until something arrives, or replay is closed; return whether it did in time."""
+        begin = time.monotonic()
+        with self._changed:
+            while not self._arrived and not self._connection.closed.is_set():
+                remaining = deadline - time.monotonic()
+                if remaining <= 0.0:
+                    return False
+                self._changed.wait(min(remaining, TIMEOUT_MAX))
+            held_back = bool(self._arrived) and _was_held_back(self._arrived[0])
+        if held_back:
+            self.wait_seconds += time.monotonic() - begin
+        return True
+
+    def _unpack(self, batch_size: int) -> None:
+        """Take what has arrived, as far as the batch needs it."""
+        while self._buffer.count < batch_size:
+            with self._changed:
+                if not self._arrived:
+                    return
+                entry = self._arrived.popleft()
+            if isinstance(entry, _Ended):
+                self._info, self._asked, self._failure = None, 0, entry.error
+                if isinstance(entry.error, SignatureError | ReplayDataError):
+                    raise entry.error
+            else:
+                self._failure = None
+                self._add(entry)
+
+    def _add(self, entry: Any) -> None:
+        if entry.HasField("info"):
+            self._info, self._chunks = entry.info, {}
+        for chunk in entry.data:
+            self._chunks[chunk.chunk_key] = chunk
+        if entry.end_of_sequence:
+            info, self._info = self._info, None
+            self._asked -= 1
+            if info is None:
+                raise ReplayDataError(
+                    f"Table {self._table!r}: a sample must begin with what is known of it. "
+                    "Got: chunks alone."
+                )
+            self._buffer.add(info, self._chunks)
+
+    def _raise_why(self, batch_size: int, timeout: float) -> NoReturn:
+        waited = (
+            f"Table {self._table!r} waited {timeout:.3g} s for {batch_size} samples and has "
+            f"drawn {self._buffer.count}"
+        )
+        if self._failure is not None:
+            raise ReplayUnavailable(f"{waited}. {self._failure}")
+        try:
+            limiter = self._connection.limiter(self._table)
+        except ReplayUnavailable as error:
+            raise ReplayUnavailable(f"{waited}. {error}") from None
+        why = limiter.why_no_sample()
+        if limiter.samplable(1):
+            why = "the server has not sent them yet, though its limiter admits samples"
+        raise ReplayTimeout(f"{waited}: {why}.")
+
+    # --- in the sampler's thread -----------------------------------------------------------
+
+    def _run(self) -> None:
+        connected = False
+        closed = self._connection.closed
+        while True:
+            with self._changed:
+                while not self._unsent and not closed.is_set():
+                    self._changed.wait()
+            if closed.is_set():
+                return
+            try:
+                if not connected:
+                    self._connection.check_tables()
+                    connected = True
+                self._exchange()
+            except grpc.RpcError as error:
+                connected = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+                self._end(None if connected else self._connection.lost("samples", error))
+            except (GreenroomError, ValueError) as error:
+                connected = False
+                self._end(error if isinstance(error, GreenroomError) else None)
+            if not connected:
+                closed.wait(RETRY_SECONDS)
+
+    def _exchange(self) -> None:
+        """Send requests and take samples until the stream ends."""
+        with self._changed:
+            self._stream += 1
+            requests = self._requests(self._stream)
+        for response in self._connection.sample_stream(requests):
+            entries = parse(messages.SampleResponse, response).entries
+            with self._changed:
+                self._arrived.extend(entries)
+                self._changed.notify_all()
+        raise ReplayUnavailable(f"The replay server at {self._connection.address} ended a stream.")
+
+    def _end(self, error: GreenroomError | None) -> None:
+        with self._changed:
+            self._stream += 1
+            self._unsent.clear()
+            self._arrived.append(_Ended(error))
+            self._changed.notify_all()
+
+    def _requests(self, stream: int) -> Iterator[bytes]:
+        """Yield requests for one stream; in a thread of gRPC's, until the stream ends."""
+        while True:
+            with self._changed:
+                while not self._unsent and stream == self._stream:
+                    self._changed.wait()
+                if stream != self._stream:
+                    return
+                request = self._unsent.popleft()
+            yield request
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._stream += 1
+            self._changed.notify_all()
+
+
+def _was_held_back(entry: Any) -> bool:
+    """Whether this came as late as it did because of the limiter."""
+    if isinstance(entry, _Ended):
+        return entry.error is None
+    return bool(entry.info.rate_limited)
