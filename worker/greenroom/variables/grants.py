@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from greenroom.variables.messages import ActorReport
+
 UNLIMITED: Final = 2**40
 """The grant, in environment steps, where the experiment has no limit of them."""
 
@@ -14,7 +16,7 @@ LOST_SECONDS: Final = 10.0
 
 @dataclass(frozen=True)
 class _Hold:
-    """What one actor may have taken since its last report."""
+    """What one actor may have taken since its newest report."""
 
     incarnation: str
     counted: int
@@ -25,53 +27,56 @@ class _Hold:
 class Grants:
     """Hands out what is left of the experiment's environment steps.
 
-    What all actors hold, added to what is counted, never exceeds the limit by more than
-    one unroll for each actor, whatever their speeds::
+        grants = Grants(limit=200_000, unroll_steps=160, actors=4)
+        steps = grants.grant(report, total=1_280, now=time.monotonic())
 
-        t + sum over actors of the steps held  <=  limit + actors * unroll_steps
+    What is counted and what actors hold together exceed the limit by one unroll for each
+    actor at most, whatever the actors' speeds::
+
+        total + sum of the steps held  <=  limit + actors * unroll_steps
 
     An actor gets an equal share of what nobody holds, in whole unrolls; one unroll where
-    the share is smaller; and none where even that would break the bound: it waits until
-    the others report, which takes a second at most, or until they are taken for dead. The
-    bound counts on answers that arrive: an actor that missed one goes on with what it had
-    been granted before, until its next report.
+    the share is smaller; none where even that would break the bound. Then it waits until
+    the others have reported, which they do every second, or are taken for dead. A smaller
+    grant counts only once the actor says that it has it (`ActorReport.allowed_steps`).
 
-        grants = Grants(limit=200_000, unroll_steps=160, actors=4)
-        order = grants.grant("actor-0", "5d1e", counted=320, total=1_280, now=monotonic())
+    A learner that was started again does not know what actors hold until they report, and
+    grants nothing before they all have, or are taken for dead.
 
     Args:
         limit: environment steps of the experiment, None without one.
         unroll_steps: environment steps of one unroll of all environments of an actor.
         actors: how many actors there will be, at least 1.
+        unknown_until: the moment until which actors may hold what this object does not
+            know of; on the clock of `grant`.
     """
 
-    def __init__(self, limit: int | None, unroll_steps: int, actors: int) -> None:
+    def __init__(
+        self, limit: int | None, unroll_steps: int, actors: int, unknown_until: float = 0.0
+    ) -> None:
         assert unroll_steps >= 1, unroll_steps
         assert actors >= 1, actors
         self._limit = limit
         self._unroll_steps = unroll_steps
         self._actors = actors
+        self._unknown_until = unknown_until
         self._holds: dict[str, _Hold] = {}
 
-    def grant(self, actor: str, incarnation: str, counted: int, total: int, now: float) -> int:
-        """Return how many steps the actor may take after ``counted`` until it reports again.
+    def grant(self, report: ActorReport, total: int, now: float) -> int:
+        """Return how many steps an actor may take after those in its report.
 
         Args:
-            actor: its name.
-            incarnation: its newest incarnation.
-            counted: its steps, as reported.
-            total: the experiment's steps, these included.
+            report: of the actor's newest incarnation.
+            total: the experiment's steps, those in the report included.
             now: the moment, in seconds.
         """
-        held = self._holds.get(actor)
-        if held is not None and held.incarnation == incarnation and counted < held.counted:
+        counted = report.environment_steps
+        held = self._holds.get(report.actor)
+        if held and held.incarnation == report.incarnation and counted < held.counted:
             return 0  # a late report, whose answer nobody waits for
-        steps = self._share(actor, total, now)
-        if held is not None and (held.incarnation, held.counted) == (incarnation, counted):
-            # A report sent twice: the actor may have got either answer.
-            self._holds[actor] = _Hold(incarnation, counted, max(held.steps, steps), now)
-        else:
-            self._holds[actor] = _Hold(incarnation, counted, steps, now)
+        steps = self._share(report.actor, total, now)
+        may_take = max(steps, report.allowed_steps - counted)
+        self._holds[report.actor] = _Hold(report.incarnation, counted, may_take, now)
         return steps
 
     def _share(self, actor: str, total: int, now: float) -> int:
@@ -82,6 +87,8 @@ class Grants:
             for name, hold in self._holds.items()
             if name != actor and now - hold.seen < LOST_SECONDS
         ]
+        if now < self._unknown_until and len(others) + 1 < self._actors:
+            return 0
         actors = max(self._actors, len(others) + 1)
         left = self._limit - total - sum(others)
         unroll = self._unroll_steps

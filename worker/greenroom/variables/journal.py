@@ -73,6 +73,8 @@ class CountsJournal:
         with self._disk_errors():
             self._read()
             self._rewrite()
+        self._found = self.counts.total
+        self._found_base = self.counts.get(BASE) or ActorCounts()
 
     def __enter__(self) -> CountsJournal:
         return self
@@ -81,18 +83,21 @@ class CountsJournal:
         self.close()
 
     def raise_to(self, environment_steps: int, episodes: int) -> None:
-        """Count what a checkpoint has beyond the sum: its run went on without this journal.
+        """Count what a checkpoint has beyond what was here when the journal was opened.
+
+        A run that went on without its journal (in one process) has its counts there. To be
+        done before any actor reports: who dies between the two forgets what was reported.
 
         Raises:
             RunDirectoryError: it cannot be written; nothing has changed.
         """
+        missing = ActorCounts(
+            environment_steps=max(0, environment_steps - self._found.environment_steps),
+            episodes=max(0, episodes - self._found.episodes),
+        )
         with self._writing:
-            total, base = self.counts.total, self.counts.get(BASE) or ActorCounts()
-            missing = ActorCounts(
-                environment_steps=max(0, environment_steps - total.environment_steps),
-                episodes=max(0, episodes - total.episodes),
-            )
-            self._commit({BASE: base.plus(missing)})
+            base = self._found_base.plus(missing).join(self.counts.get(BASE) or ActorCounts())
+            self._commit({BASE: base})
 
     def record(self, report: ActorReport) -> int:
         """Write a report to the disk, then count it; return how many of its episodes are new.

@@ -38,6 +38,8 @@ class ActorReport:
         waiting_seconds: time held back by the rate limiter.
         version: the parameters in use (learner steps), -1 before the first.
         dropped_items: items that never reached replay.
+        allowed_steps: environment steps that this incarnation may take in all, by the
+            newest order that it has; 0 before the first.
     """
 
     actor: str
@@ -49,11 +51,12 @@ class ActorReport:
     waiting_seconds: float
     version: int
     dropped_items: int
+    allowed_steps: int = 0
 
     def __post_init__(self) -> None:
         _check_name("actor", self.actor)
         _check_name("incarnation", self.incarnation)
-        _check_at_least(0, self, "environment_steps", "episodes", "dropped_items")
+        _check_at_least(0, self, "environment_steps", "episodes", "dropped_items", "allowed_steps")
         _check_at_least(0, self, "acting_seconds", "waiting_seconds")
         _check_at_least(-1, self, "version")
         if len(self.recent_returns) > MAX_RETURNS:
@@ -72,7 +75,7 @@ class ActorOrder:
             one; a restarted actor makes other seeds from it.
         steps_until_report: environment steps that the actor may take after those it
             reported, before it reports again (it also reports every second). Whole
-            unrolls; 0 where others hold what is left: wait, and report again.
+            unrolls; 0 where others hold what is left: ask again in a tenth of a second.
         stop: leave: the experiment is over, or another incarnation took this one's place.
     """
 

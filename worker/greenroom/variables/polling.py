@@ -43,6 +43,7 @@ class PolledVariables:
         self._handed_out = ""  # by which learner were the variables that `get` returned last
         self._heard = -math.inf
         self._error: GreenroomError | None = None
+        self._broken: BaseException | None = None
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="polled-variables", daemon=True)
@@ -50,6 +51,8 @@ class PolledVariables:
 
     def get(self, newer_than: int) -> Variables | None:
         """Return the newest variables, or None if they are not newer than that version."""
+        if self._broken is not None:
+            raise AssertionError("the polling thread must not end") from self._broken
         newest = self._newest
         if newest is None:
             return None
@@ -104,20 +107,25 @@ class PolledVariables:
         self._thread.join()
 
     def _poll(self) -> None:
-        while not self._closing.is_set():
-            try:
-                fetched = self._client.fetch(*self._known())
-            except GreenroomError as error:
-                with self._changed:
-                    self._error = error
-                    self._changed.notify_all()
-            else:
-                with self._changed:
-                    self._newest = fetched or self._newest
-                    self._heard = time.monotonic()
-                    self._error = None
-                    self._changed.notify_all()
-            self._closing.wait(self._period)
+        try:
+            while not self._closing.is_set():
+                self._ask()
+                self._closing.wait(self._period)
+        except BaseException as broken:
+            self._broken = broken  # acting on with old parameters would look as if all were well
+            raise
+
+    def _ask(self) -> None:
+        try:
+            fetched, error = self._client.fetch(*self._known()), None
+        except GreenroomError as failure:
+            fetched, error = None, failure
+        with self._changed:
+            self._newest = fetched or self._newest
+            self._error = error
+            if error is None:
+                self._heard = time.monotonic()
+            self._changed.notify_all()
 
     def _known(self) -> tuple[int, str]:
         newest = self._newest

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from greenroom.core import Variables
 from greenroom.variables import serving
+from greenroom.variables.counts import BASE
 from greenroom.variables.evaluations import Evaluations
-from greenroom.variables.grants import Grants
+from greenroom.variables.grants import LOST_SECONDS, Grants
 from greenroom.variables.journal import CountsJournal
 from greenroom.variables.local import LocalVariables
 from greenroom.variables.messages import (
@@ -69,7 +70,7 @@ class LearnerService:
         host: the address to listen on: "127.0.0.1", or "[::]" for all.
         port: 0 for any that is free.
         token: the run's; a call without it is refused.
-        counts: stays open when the service closes.
+        counts: with a checkpoint's counts in it; stays open when the service closes.
         actors: how many there will be, at least 1; see `Grants`.
         unroll_steps: environment steps of one unroll of all environments of an actor.
         environment_steps: where the experiment ends, None if it has no such limit.
@@ -93,7 +94,9 @@ class LearnerService:
         self.evaluations = Evaluations()
         self._learner = uuid.uuid4().hex
         self._limit = environment_steps
-        self._grants = Grants(environment_steps, unroll_steps, actors)
+        resumed = any(key != BASE for key in counts.counts.newest)
+        unknown_until = time.monotonic() + LOST_SECONDS if resumed else 0.0
+        self._grants = Grants(environment_steps, unroll_steps, actors, unknown_until)
         self._variables = LocalVariables()
         self._snapshot: Snapshot | None = None
         self._lock = threading.Lock()  # of the attributes below, and of the grants
@@ -177,9 +180,10 @@ class LearnerService:
         counts = self.counts.counts
         incarnations = counts.incarnations(report.actor)
         newest = report.incarnation == incarnations[-1]
+        now = time.monotonic()
         with self._lock:
             if newest:
-                self._actors[report.actor] = report, time.monotonic()
+                self._actors[report.actor] = report, now
             if new_episodes:
                 self._returns.extend(report.recent_returns[-new_episodes:])
             total = counts.total.environment_steps
@@ -188,18 +192,9 @@ class LearnerService:
             return ActorOrder(
                 environment_steps=total,
                 incarnation_number=incarnations.index(report.incarnation),
-                steps_until_report=0 if stop else self._grant(report, total),
+                steps_until_report=0 if stop else self._grants.grant(report, total, now),
                 stop=stop,
             )
-
-    def _grant(self, report: ActorReport, total: int) -> int:
-        return self._grants.grant(
-            report.actor,
-            report.incarnation,
-            report.environment_steps,
-            total,
-            time.monotonic(),
-        )
 
     def _take_evaluation(self, payload: bytes) -> bytes:
         self.evaluations.report(decode(EvaluationReport, payload))
