@@ -11,10 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-
-from greenroom.replay.tables import Prioritized
-from greenroom.specs import ArraySpec
+from greenroom.replay.descriptions import tables_to_json
 
 PEER = Path(__file__).with_name("reverb_peer.py")
 
@@ -22,7 +19,7 @@ PEER = Path(__file__).with_name("reverb_peer.py")
 class ReverbProcess:
     """A process of `reverb_peer.py`.
 
-    process = ReverbProcess()
+    process = ReverbProcess(folder)
     port = process.start([Table.queue("t", 8, signature)])
     process.stop(port)
     process.close()
@@ -31,7 +28,7 @@ class ReverbProcess:
     def __init__(self, folder):
         with (folder / "log.txt").open("w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, PEER, folder],
+                [sys.executable, PEER],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -53,7 +50,7 @@ class ReverbProcess:
     def start(self, tables, port=None):
         """Start a server with these tables; return its port."""
         port = port or free_port()
-        self.request("start", port=port, tables=[describe(table) for table in tables])
+        self.request("start", port=port, tables=tables_to_json(tables))
         return port
 
     def stop(self, port):
@@ -77,33 +74,3 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def describe(table):
-    return {
-        "name": table.name,
-        "selectors": [describe_selector(table.sampler), describe_selector(table.remover)],
-        "limiter": {
-            "samples_per_insert": table.limiter.samples_per_insert,
-            "min_size_to_sample": table.limiter.min_size,
-            "min_diff": table.limiter.min_diff,
-            "max_diff": table.limiter.max_diff,
-        },
-        "max_size": table.max_size,
-        "max_times_sampled": table.max_times_sampled,
-        "signature": describe_tree(table.signature),
-    }
-
-
-def describe_selector(selector):
-    arguments = [selector.exponent] if isinstance(selector, Prioritized) else []
-    return [type(selector).__name__, *arguments]
-
-
-def describe_tree(tree):
-    if isinstance(tree, dict):
-        return ["dict", {key: describe_tree(child) for key, child in tree.items()}]
-    if isinstance(tree, tuple | list):
-        return ["tuple", [describe_tree(child) for child in tree]]
-    assert isinstance(tree, ArraySpec)
-    return ["leaf", {"shape": tree.shape, "dtype": np.dtype(tree.dtype).name}]
