@@ -12,6 +12,7 @@ from greenroom import __version__
 from greenroom.cli.agents import agents
 from greenroom.cli.eval import evaluate
 from greenroom.cli.plot import plot
+from greenroom.cli.role import role
 from greenroom.cli.run import run
 from greenroom.cli.validate import validate
 
@@ -32,6 +33,7 @@ app.command()(validate)
 app.command(name="eval")(evaluate)
 app.command()(plot)
 app.command()(agents)
+app.add_typer(role)
 
 
 def _print_version(wanted: bool) -> None:

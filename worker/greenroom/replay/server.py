@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,30 +77,27 @@ class ReplayServer:
 
     Args:
         tables: at least one, with names of their own.
-        port: where it listens; 0 makes Reverb hang, so it must be chosen.
+        port: where it listens, on every interface; Reverb hangs on 0 instead of choosing one.
         checkpoints: where to; None if nothing is to be saved.
 
     Attributes:
         restored: the checkpoint that it began with; None if it began empty.
 
     Raises:
-        ConfigurationError: tables that have no description, or no port.
+        ConfigurationError: tables that have no description.
         GreenroomError: nothing can listen on the port.
     """
 
     def __init__(
         self, tables: Sequence[Table], port: int, checkpoints: ReplayCheckpoints | None = None
     ) -> None:
-        if not 1 <= port <= 65535:
-            raise ConfigurationError(
-                "The port of a Reverb server must be from 1 to 65535; it hangs on 0 instead of "
-                f"choosing one. Got: {port}."
-            )
+        assert port, "Reverb hangs on port 0 instead of choosing one"
         self._description = tables_to_json(tables)
         self._checkpoints = checkpoints
         self._port = port
         lines = checkpoints.directory / REVERB_LOG if checkpoints else Path(os.devnull)
         self._lines = lines.open("w")
+        self._redirecting = threading.Lock()
         self.restored: ReplayCheckpoint | None = None
         self._server = self._restore() or self._start(None)
         self._client = reverb.Client(f"127.0.0.1:{port}")
@@ -144,8 +142,11 @@ class ReplayServer:
 
     def stop(self) -> None:
         """Stop serving; streams that are open end with an error."""
-        with self._lines, self._reverb_lines_in_file():
+        with self._reverb_lines_in_file():
             self._server.stop()
+        self._lines.close()
+        # It would return the port to a picker that did not choose it, which logs that.
+        vars(self._server).pop("_port", None)
 
     def __enter__(self) -> ReplayServer:
         return self
@@ -210,13 +211,14 @@ class ReplayServer:
         It writes to the standard error's descriptor, whatever its log level. Greenroom's own
         log has another one (`greenroom.observability.logs`).
         """
-        kept = os.dup(2)
-        os.dup2(self._lines.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+        with self._redirecting:
+            kept = os.dup(2)
+            os.dup2(self._lines.fileno(), 2)
+            try:
+                yield
+            finally:
+                os.dup2(kept, 2)
+                os.close(kept)
 
 
 def _reverb_table(table: Table) -> Any:

@@ -22,6 +22,22 @@ LEARNER: Final = "GREENROOM_LEARNER"
 TABLES: Final = "GREENROOM_TABLES"
 """Path or URL of the description of the replay tables; the learner serves it at /tables."""
 
+BIND_HOST: Final = "GREENROOM_BIND_HOST"
+"""Address that a role's servers listen on: 127.0.0.1, or 0.0.0.0 for every interface."""
+
+# Kubernetes sets NAME_PORT and NAME_HOST of its own for each Service, ours among them perhaps.
+PORT: Final = "GREENROOM_PORT_NUMBER"
+"""Port of a role's service."""
+
+HTTP_PORT: Final = "GREENROOM_HTTP_PORT_NUMBER"
+"""Port of a role's HTTP endpoint; 0 lets the system choose."""
+
+CHECKPOINT_DIRECTORY: Final = "GREENROOM_CHECKPOINT_DIRECTORY"
+"""Where the replay server keeps its checkpoints."""
+
+CHECKPOINT_INTERVAL: Final = "GREENROOM_CHECKPOINT_INTERVAL"
+"""Time between checkpoints: seconds, or a duration like 5m."""
+
 EXIT_FAILED: Final = 1
 """A role failed; starting it again may help."""
 
