@@ -203,7 +203,8 @@ class _Watching:
     def _show(self, state: str | None = None) -> None:
         for name, level, message in self._logs.read():
             if level == "INFO" and name == LEARNER:
-                self._display.event(message)
+                if not message.startswith(settings.OVER):
+                    self._display.event(message)
             elif level != "INFO":
                 self._display.event(f"{name}: {message}", level="warning")
         statuses = self._poller.newest()

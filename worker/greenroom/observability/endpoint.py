@@ -22,7 +22,6 @@ It answers GET and HEAD of these, from threads of its own:
 from __future__ import annotations
 
 import json
-import socket
 import socketserver
 import threading
 import time
@@ -35,6 +34,7 @@ from typing import Any, Final, NamedTuple
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from greenroom.errors import GreenroomError
+from greenroom.ports import check_port_is_free
 
 # A client that sends or takes nothing for so long is let go.
 REQUEST_SECONDS: Final = 5.0
@@ -182,27 +182,6 @@ class Endpoint:
             return None
         reason, since = standing
         return f"{reason}, for {time.monotonic() - since:.0f} s"
-
-
-def check_port_is_free(port: int, what: str) -> None:
-    """Refuse a port of this machine on which somebody listens already.
-
-    Two servers that set SO_REUSEPORT, as gRPC's and Greenroom's do, would share it, each
-    with a part of the connections and neither with an error.
-
-    Args:
-        port: 0 is free.
-        what: needs it; the error message begins with it.
-
-    Raises:
-        GreenroomError: somebody listens on it.
-    """
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        if port and probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise GreenroomError(
-                f"{what} needs a port of its own. Got: {port}, which another process listens on."
-            )
 
 
 def _probe(why_not: str | None, good: str) -> Reply:

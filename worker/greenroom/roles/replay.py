@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from greenroom.errors import ConfigurationError, LearnerUnavailable, ReplayUnavailable
-from greenroom.observability.endpoint import Endpoint, check_port_is_free
+from greenroom.observability.endpoint import Endpoint
+from greenroom.ports import check_port_is_free
 from greenroom.replay.checkpoints import ReplayCheckpoint, ReplayCheckpoints
 from greenroom.replay.descriptions import Json, differences, tables_from_json
 from greenroom.roles.lifetime import RoleStop
@@ -106,7 +107,8 @@ class ReplayRole:
 
     def run(self, endpoint: Endpoint) -> None:
         """Serve until asked to stop; see `run_replay`."""
-        # A file is read first: what is wrong with it is said before seconds of loading.
+        # What is wrong with the port or a file is said before seconds of loading.
+        check_port_is_free(self._options.port, "The replay server")
         description = None if self._source.from_learner else self._source.read()
         self._ready(endpoint, "loading TensorFlow")
         import greenroom.replay.server  # noqa: F401
@@ -163,7 +165,6 @@ class ReplayRole:
 
         options = self._options
         self._ready(endpoint, "starting the Reverb server")
-        check_port_is_free(options.port, "The replay server")
         directory = options.checkpoint_directory
         checkpoints = None if directory is None else ReplayCheckpoints(directory)
         tables = tables_from_json(description)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -16,6 +17,8 @@ from greenroom.replay.tables import TableInfo
 from greenroom.training.drivers import Bottleneck, Limits
 from greenroom.training.evaluations import Evaluated
 from greenroom.variables.service import LearnerService
+
+logger = logging.getLogger(__name__)
 
 # Copying variables takes a tenth of a millisecond and more; a small learner steps in two.
 PUBLISH_SECONDS = 0.05
@@ -71,8 +74,7 @@ class RemoteDriver:
         self._service = service
         self._episodes = ReportedEpisodes(service)
         self._environment_steps = service.counts.counts.total.environment_steps
-        self._info: TableInfo | None = None
-        self._info_due = 0.0
+        self._info = _Info(replay, dataset.table)
         self._published = 0.0
         self._work = _Work()
         self._waiting_for: str | None = None
@@ -131,11 +133,7 @@ class RemoteDriver:
 
     def replay_info(self) -> TableInfo | None:
         """Return the table's state, a second old at most while the server answers."""
-        if time.monotonic() >= self._info_due:
-            with contextlib.suppress(ReplayTimeout):
-                self._info = self._replay.info()[self._dataset.table]
-            self._info_due = time.monotonic() + INFO_SECONDS
-        return self._info
+        return self._info.newest
 
     def bottleneck(self) -> Bottleneck | None:
         """Return the side that was busier in the last seconds, and how much of them it was.
@@ -172,8 +170,32 @@ class RemoteDriver:
         return [NO_REPLAY] if "replay" in parts else []
 
     def close(self) -> None:
-        """Stop prefetching."""
+        """Stop prefetching, and asking replay for its state."""
+        self._info.close()
         self._dataset.close()
+
+
+class _Info:
+    """The state of a table, asked for in a thread: a server that is away holds nobody up."""
+
+    def __init__(self, replay: Replay, table: str) -> None:
+        self.newest: TableInfo | None = None
+        self._replay = replay
+        self._table = table
+        self._closed = threading.Event()
+        threading.Thread(target=self._run, name="replay-info", daemon=True).start()
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self.newest = self._replay.info()[self._table]
+            except GreenroomError as error:
+                if not self._closed.is_set():
+                    logger.debug("replay does not tell its state: %s", error)
+            self._closed.wait(INFO_SECONDS)
 
 
 class _Moment(NamedTuple):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import grpc
 
 from greenroom.errors import ConfigurationError, GreenroomError
+from greenroom.ports import check_port_is_free
 
 SERVICE: Final = "greenroom.v1alpha1.Learner"
 GET_VARIABLES: Final = "GetVariables"
@@ -78,19 +79,19 @@ class GrpcServer:
         streaming: Mapping[str, Callable[[bytes], Iterator[bytes]]],
     ) -> None:
         expected = authorization(token).encode()
-        methods = {
-            name: grpc.unary_unary_rpc_method_handler(_guarded(function, expected))
-            for name, function in unary.items()
-        } | {
-            name: grpc.unary_stream_rpc_method_handler(_guarded(function, expected))
-            for name, function in streaming.items()
-        }
+        methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        for name, function in unary.items():
+            methods[name] = grpc.unary_unary_rpc_method_handler(_guarded(function, expected))
+        for name, stream in streaming.items():
+            methods[name] = grpc.unary_stream_rpc_method_handler(_guarded(stream, expected))
+        # Two learners on one port would each get half of the calls.
+        check_port_is_free(port, "The learner's service")
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="learner-service")
         self._server = grpc.server(
             self._executor,
             handlers=[grpc.method_handlers_generic_handler(SERVICE, methods)],
-            # Two learners on one port would each get half of the calls.
-            options=[("grpc.so_reuseport", 0), ("grpc.max_send_message_length", -1)],
+            # A launcher keeps the port over restarts with a socket that never listens.
+            options=[("grpc.so_reuseport", 1), ("grpc.max_send_message_length", -1)],
         )
         try:
             self.port: int = self._server.add_insecure_port(f"{host}:{port}")
@@ -119,13 +120,12 @@ def _guarded(
         except GreenroomError as error:
             code, details = grpc.StatusCode.INTERNAL, str(error)
         context.abort(code, details[:MAX_DETAILS])
-        raise AssertionError("abort raises")
 
     return handle
 
 
 def _check_call(context: grpc.ServicerContext, expected: bytes) -> None:
-    got = dict(context.invocation_metadata()).get(AUTHORIZATION, "")
+    got = str(dict(context.invocation_metadata()).get(AUTHORIZATION, ""))
     if not hmac.compare_digest(got.encode(), expected):
         context.abort(
             grpc.StatusCode.UNAUTHENTICATED,

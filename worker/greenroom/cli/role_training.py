@@ -1,0 +1,136 @@
+"""``greenroom role learner``, ``actor`` and ``evaluator``: the roles that need torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from greenroom.cli.role import FollowStdin, Host, HttpPort
+from greenroom.roles import settings
+
+Experiment = Annotated[
+    Path,
+    typer.Option(
+        envvar=settings.EXPERIMENT, metavar="FILE", help="The experiment.", show_default=False
+    ),
+]
+Replay = Annotated[
+    str,
+    typer.Option(
+        envvar=settings.REPLAY,
+        metavar="HOST:PORT",
+        help="Where the Reverb server is.",
+        show_default=False,
+    ),
+]
+LearnerAddress = Annotated[
+    str,
+    typer.Option(
+        "--learner",
+        envvar=settings.LEARNER,
+        metavar="HOST:PORT",
+        help="Where the learner's service is.",
+        show_default=False,
+    ),
+]
+
+
+def learner(
+    experiment: Experiment,
+    run_directory: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Where results go. A run that is there already goes on from its newest "
+            "checkpoint.",
+            show_default=False,
+        ),
+    ],
+    replay: Replay,
+    port: Annotated[
+        int,
+        typer.Option(
+            envvar=settings.PORT,
+            min=0,
+            max=65535,
+            help="Port of its service; 0 takes a free one.",
+            show_default=False,
+        ),
+    ],
+    host: Host = "127.0.0.1",
+    http_port: HttpPort = 0,
+    follow_stdin: FollowStdin = False,
+) -> None:
+    """Train, serve parameters, and keep the run directory.
+
+    Ends with status 0 when a stop condition was met, 143 (130) after a checkpoint on
+    SIGTERM (SIGINT), 3 when training diverged.
+    """
+    from greenroom.errors import CheckpointMismatch, TrainingDiverged
+    from greenroom.observability.logs import log_to_stderr
+    from greenroom.roles.learner import LearnerOptions, run_learner
+    from greenroom.roles.serving import role_context
+    from greenroom_api import load_experiment
+
+    log_to_stderr()
+    loaded = load_experiment(experiment)
+    with role_context("learner", host, http_port, follow_stdin=follow_stdin) as context:
+        options = LearnerOptions(host, port, replay, run_directory)
+        try:
+            result = run_learner(loaded, context, options)
+        except (TrainingDiverged, CheckpointMismatch) as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(settings.EXIT_PERMANENT) from error
+    if result.signal is not None:
+        raise typer.Exit(128 + result.signal)
+
+
+def actor(
+    experiment: Experiment,
+    index: Annotated[
+        int, typer.Option(min=0, help="Which actor this is, from 0; its seeds follow from it.")
+    ],
+    replay: Replay,
+    learner: LearnerAddress,
+    host: Host = "127.0.0.1",
+    http_port: HttpPort = 0,
+    follow_stdin: FollowStdin = False,
+) -> None:
+    """Act in environments and write experience into replay, until SIGTERM."""
+    import torch
+
+    from greenroom.observability.logs import log_to_stderr
+    from greenroom.roles.actor import run_actor
+    from greenroom.roles.serving import role_context
+    from greenroom_api import load_experiment
+
+    log_to_stderr()
+    # A forward pass of a few rows is not worth a second thread, nor is there a core for it.
+    torch.set_num_threads(1)
+    loaded = load_experiment(experiment)
+    with role_context(f"actor-{index}", host, http_port, follow_stdin=follow_stdin) as context:
+        run_actor(loaded, context, index=index, replay=replay, learner=learner)
+
+
+def evaluator(
+    experiment: Experiment,
+    learner: LearnerAddress,
+    host: Host = "127.0.0.1",
+    http_port: HttpPort = 0,
+    follow_stdin: FollowStdin = False,
+) -> None:
+    """Play greedy episodes when the learner asks for an evaluation, until SIGTERM."""
+    import torch
+
+    from greenroom.observability.logs import log_to_stderr
+    from greenroom.roles.evaluator import run_evaluator
+    from greenroom.roles.serving import role_context
+    from greenroom_api import load_experiment
+
+    log_to_stderr()
+    torch.set_num_threads(1)
+    loaded = load_experiment(experiment)
+    with role_context("evaluator", host, http_port, follow_stdin=follow_stdin) as context:
+        run_evaluator(loaded, context, learner=learner)

@@ -1,0 +1,243 @@
+"""The actor: environments, the newest parameters, and a writer into replay."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from greenroom.acting.actor import Actor
+from greenroom.core import Adder, Writer
+from greenroom.errors import GreenroomError, LearnerUnavailable, ReplayTimeout, ReplayUnavailable
+from greenroom.replay.reverb_client import ReverbReplay
+from greenroom.roles.reporting import Reports, Standing
+from greenroom.roles.serving import RoleContext
+from greenroom.training.assembly import assemble_actor, assemble_environment
+from greenroom.training.drivers import ActingSide
+from greenroom.variables.messages import ActorReport
+from greenroom.variables.polling import PolledVariables
+from greenroom.variables.remote import LearnerClient
+from greenroom_api import RLExperiment
+
+logger = logging.getLogger(__name__)
+
+VARIABLES_SECONDS = 0.1
+# Each wait is this long at most, and then looks whether to stop.
+WAIT_SECONDS = 0.2
+FLUSH_SECONDS = 5.0
+# Enough to keep the server's connection busy; the limiter's tolerance grows by so much.
+MIN_PENDING = 64
+
+
+def run_actor(
+    experiment: RLExperiment, context: RoleContext, *, index: int, replay: str, learner: str
+) -> None:
+    """Act until asked to stop.
+
+    Args:
+        experiment: what to act in, and as.
+        context: the process: its stop request, endpoint and token.
+        index: of this actor, from 0; its seeds follow from it.
+        replay: HOST:PORT of the Reverb server.
+        learner: HOST:PORT of the learner's service.
+
+    Raises:
+        ConfigurationError: the environment cannot be made, or the agent does not fit it.
+        EnvironmentFault: an environment broke its contract.
+    """
+    with LearnerClient(learner, context.token, timeout=FLUSH_SECONDS) as client:
+        role = ActorRole(experiment, context, index, client)
+        if role.introduce():
+            role.act(replay)
+
+
+class ActorRole:
+    """One incarnation of an actor."""
+
+    def __init__(
+        self, experiment: RLExperiment, context: RoleContext, index: int, client: LearnerClient
+    ) -> None:
+        self._experiment = experiment
+        self._context = context
+        self._name = f"actor-{index}"
+        self._incarnation = uuid.uuid4().hex
+        self._client = client
+        self._reports = Reports(client, self._report)
+        self._actor: Actor | None = None
+        self._variables: PolledVariables | None = None
+        self._pending: Callable[[], int] = lambda: 0
+        self._own_steps = 0
+        self._acting_seconds = 0.0
+        self._waiting_seconds = 0.0
+        self._dropped = 0
+        self._waiting_for: str | None = "the learner"
+        context.observe(self._status, self._figures)
+
+    def introduce(self) -> Standing | None:
+        """Wait for the learner to know this incarnation; None if asked to stop before."""
+        while not self._context.stop:
+            try:
+                return self._reports.send()
+            except LearnerUnavailable as error:
+                self._wait_for(str(error))
+                self._context.stop.wait(WAIT_SECONDS)
+        return None
+
+    def act(self, replay_address: str) -> None:
+        """Make everything, act until asked to stop, and leave in order."""
+        standing = self._reports.standing
+        assert standing is not None, "the learner knows this incarnation"
+        # A restarted actor must not play the same episodes again.
+        number = standing.order.incarnation_number
+        seeds = self._name if number == 0 else f"{self._name}-{number}"
+        environment, builder = assemble_environment(self._experiment, seeds)
+        spec = self._experiment.spec
+        tables = builder.make_tables(spec.replay, spec.actors.environments_per_actor)
+        replay = ReverbReplay(replay_address, tables)
+        self._variables = PolledVariables(self._client, VARIABLES_SECONDS)
+        try:
+            writer = replay.writer()
+            self._pending = lambda: writer.pending
+            adder, self._actor = assemble_actor(
+                self._experiment, builder, writer, self._variables, seeds
+            )
+            if self._wait_for_variables():
+                self._reports.start()
+                over = False
+                try:
+                    over = self._loop(
+                        ActingSide(environment, self._actor), self._actor, adder, writer
+                    )
+                finally:
+                    self._leave(writer, over)
+                if over:
+                    self._stay()
+        finally:
+            self._variables.close()
+            replay.close()
+            environment.close()
+
+    def _wait_for_variables(self) -> bool:
+        assert self._variables is not None
+        while not self._context.stop:
+            try:
+                self._variables.wait_first(WAIT_SECONDS)
+            except LearnerUnavailable as error:
+                self._wait_for(str(error))
+            else:
+                return True
+        return False
+
+    def _loop(self, acting: ActingSide, actor: Actor, adder: Adder, writer: Writer) -> bool:
+        """Act; return whether the training is over (False: this process was asked to stop)."""
+        most_pending = max(MIN_PENDING, 2 * adder.max_items_per_step)
+        standing: Standing | None = None
+        while not self._context.stop:
+            self._context.alive()
+            newest = self._reports.standing
+            assert newest is not None
+            if newest is not standing:
+                standing = newest
+                # Of the whole experiment, as exploration schedules count.
+                actor.environment_steps = (
+                    standing.order.environment_steps + self._own_steps - standing.counted
+                )
+            if standing.order.stop:
+                return True
+            if self._own_steps >= standing.allowed:
+                self._wait_for("the learner to allow more environment steps")
+                self._reports.hurry(WAIT_SECONDS)
+            elif writer.pending > most_pending:
+                self._flush(writer, most_pending)
+            else:
+                self._step(acting, actor)
+        return False
+
+    def _step(self, acting: ActingSide, actor: Actor) -> None:
+        began = time.perf_counter()
+        before = actor.environment_steps
+        actor.update()
+        acting.step()
+        self._own_steps += actor.environment_steps - before
+        self._acting_seconds += time.perf_counter() - began
+        if self._waiting_for is not None:
+            self._waiting_for = None
+            self._context.ready()
+
+    def _flush(self, writer: Writer, most_pending: int) -> None:
+        began = time.perf_counter()
+        try:
+            writer.flush(WAIT_SECONDS, most_pending // 2)
+        except ReplayUnavailable as error:
+            self._wait_for(str(error))
+        except ReplayTimeout:
+            pass  # the limiter holds acting back, as it should
+        self._waiting_seconds += time.perf_counter() - began
+
+    def _leave(self, writer: Writer, over: bool) -> None:
+        """Have what was written confirmed, if that is possible soon, and say what was lost."""
+        self._reports.close()
+        try:
+            # What a training that is over did not take, it does not miss.
+            writer.flush(0.0 if over else FLUSH_SECONDS)
+        except GreenroomError as error:
+            self._dropped += writer.pending
+            level = logging.INFO if over else logging.WARNING
+            logger.log(level, "%d items are dropped unconfirmed: %s", writer.pending, error)
+        try:
+            self._reports.send()
+        except GreenroomError as error:
+            logger.warning("the last report did not arrive: %s", error)
+
+    def _stay(self) -> None:
+        """Stay until asked to stop: whoever started this process would start it again."""
+        self._wait_for("the end: the training is over")
+        while not self._context.stop.wait(WAIT_SECONDS):
+            self._context.alive()
+
+    def _wait_for(self, what: str) -> None:
+        if self._waiting_for != what:
+            self._waiting_for = what
+        self._context.ready(reason=f"waiting for {what}")
+
+    def _report(self) -> ActorReport:
+        actor = self._actor
+        return ActorReport(
+            actor=self._name,
+            incarnation=self._incarnation,
+            environment_steps=self._own_steps,
+            episodes=0 if actor is None else actor.episodes.episodes,
+            recent_returns=() if actor is None else tuple(actor.episodes.returns),
+            acting_seconds=self._acting_seconds,
+            waiting_seconds=self._waiting_seconds,
+            version=-1 if actor is None else actor.version,
+            dropped_items=self._dropped,
+        )
+
+    def _status(self) -> dict[str, Any]:
+        waiting = self._waiting_for
+        return {
+            "state": "acting" if waiting is None else "waiting",
+            "detail": f"{self._own_steps:,} steps" if waiting is None else waiting,
+            "incarnation": self._incarnation,
+            "environmentSteps": self._own_steps,
+            "episodes": 0 if self._actor is None else self._actor.episodes.episodes,
+            "pendingItems": self._pending(),
+            "droppedItems": self._dropped,
+            "actingSeconds": self._acting_seconds,
+            "waitingSeconds": self._waiting_seconds,
+        }
+
+    def _figures(self) -> dict[str, float]:
+        variables = self._variables
+        return {
+            "greenroom_actor_environment_steps_total": self._own_steps,
+            "greenroom_actor_episodes_total": self._status()["episodes"],
+            "greenroom_actor_dropped_items_total": self._dropped,
+            "greenroom_actor_acting_seconds_total": self._acting_seconds,
+            "greenroom_actor_waiting_seconds_total": self._waiting_seconds,
+            "greenroom_actor_pending_items": self._pending(),
+            "greenroom_actor_variables_version": -1 if variables is None else variables.version,
+        }

@@ -1,0 +1,123 @@
+"""An actor's reports to the learner, sent beside its acting."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from greenroom.errors import GreenroomError
+from greenroom.variables.messages import ActorOrder, ActorReport
+from greenroom.variables.remote import LearnerClient
+
+logger = logging.getLogger(__name__)
+
+REPORT_SECONDS = 1.0
+RETRY_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the newest order says, put beside the count that it answers.
+
+    Attributes:
+        order: the learner's newest.
+        counted: this incarnation's environment steps that it knows of.
+    """
+
+    order: ActorOrder
+    counted: int
+
+    @property
+    def allowed(self) -> int:
+        """Environment steps of this incarnation that may be taken before the next report."""
+        return self.counted + self.order.steps_until_report
+
+
+class Reports:
+    """Sends what an actor has done, every second and when it is asked to.
+
+        reports = Reports(client, make_report)
+        standing = reports.send()                     # the first one, in this thread
+        reports.start()
+        while own_steps >= reports.standing.allowed:
+            reports.hurry(wait=0.1)
+        reports.close()
+
+    A learner that does not answer holds up nobody: the newest order stands, and the counts
+    are in the next report.
+
+    Args:
+        client: to the learner.
+        make_report: returns all that this incarnation has done, from any thread.
+
+    Attributes:
+        standing: what the newest order says.
+        error: why the last report did not arrive, None if it did.
+    """
+
+    def __init__(self, client: LearnerClient, make_report: Callable[[], ActorReport]) -> None:
+        self.standing: Standing | None = None
+        self.error: GreenroomError | None = None
+        self._client = client
+        self._make_report = make_report
+        self._wanted = threading.Event()
+        self._answered = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
+
+    def send(self) -> Standing:
+        """Report now, and return what the answer says.
+
+        Raises:
+            LearnerUnavailable: it did not arrive; the next report will say the same and more.
+            AccessDenied: the token is not the run's.
+        """
+        report = self._make_report()
+        try:
+            order = self._client.report(report)
+        except GreenroomError as error:
+            if self.error is None:
+                logger.warning("a report did not arrive: %s", error)
+            self.error = error
+            raise
+        if self.error is not None:
+            logger.info("reports arrive again")
+        self.error = None
+        standing = Standing(order, report.environment_steps)
+        with self._answered:
+            self.standing = standing
+            self._answered.notify_all()
+        return standing
+
+    def start(self) -> None:
+        """Send reports in a thread from now on."""
+        self._thread.start()
+
+    def hurry(self, wait: float) -> None:
+        """Have a report sent now, and wait ``wait`` seconds at most for an answer."""
+        with self._answered:
+            before = self.standing
+            self._wanted.set()
+            self._answered.wait_for(lambda: self.standing is not before, wait)
+
+    def close(self) -> None:
+        """Send no more, once the report under way has ended."""
+        self._closed = True
+        self._wanted.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self._wanted.wait(REPORT_SECONDS)
+            if self._closed:
+                return
+            self._wanted.clear()
+            with contextlib.suppress(GreenroomError):
+                self.send()
+            if self.error is not None:
+                time.sleep(RETRY_SECONDS)

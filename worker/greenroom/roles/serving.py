@@ -1,0 +1,115 @@
+"""What the processes of a run have in common: a stop request, an endpoint, a token."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from greenroom.errors import ConfigurationError
+from greenroom.observability.endpoint import Endpoint
+from greenroom.roles import settings
+from greenroom.roles.lifetime import RoleStop, stop_requested
+
+Status = Callable[[], Mapping[str, Any]]
+Figures = Callable[[], Mapping[str, float]]
+
+
+class RoleContext:
+    """The process around a role.
+
+        with role_context("actor-0", "127.0.0.1", 8080, follow_stdin=False) as context:
+            context.observe(role.status, role.figures)
+            while not context.stop:
+                context.alive()
+                ...
+
+    Attributes:
+        stop: true once somebody asked to stop.
+        token: the run's.
+    """
+
+    def __init__(self, name: str, host: str, http_port: int, stop: RoleStop, token: str) -> None:
+        self.stop = stop
+        self.token = token
+        self._status: Status = lambda: {"state": "starting"}
+        self._figures: Figures = dict
+        self._routes: dict[str, Callable[[], object]] = {}
+        registry = CollectorRegistry()
+        self._endpoint = Endpoint(
+            host,
+            http_port,
+            role=name,
+            registry=registry,
+            status=lambda: self._status(),
+            routes=self._routes,
+        )
+        registry.register(_Figures(lambda: self._figures()))
+        ProcessCollector(registry=registry)
+
+    def observe(self, status: Status, figures: Figures) -> None:
+        """Have the endpoint show these from now on.
+
+        Args:
+            status: JSON values for ``/status``; "state" and "detail" are for people.
+            figures: numbers for ``/metrics``, by metric name; ``_total`` are counters.
+        """
+        self._status, self._figures = status, figures
+
+    def route(self, path: str, value: object) -> None:
+        """Answer a request for ``path`` with ``value`` as JSON."""
+        self._routes[path] = lambda: value
+
+    def alive(self) -> None:
+        """Say that the main loop turns."""
+        self._endpoint.alive()
+
+    def ready(self, reason: str | None = None) -> None:
+        """Say that the role does what it is for, or why it does not."""
+        self._endpoint.ready(reason)
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._endpoint.close()
+
+
+@contextmanager
+def role_context(
+    name: str, host: str, http_port: int, *, follow_stdin: bool
+) -> Iterator[RoleContext]:
+    """Take signals, and serve the endpoint, while the role runs.
+
+    Raises:
+        ConfigurationError: the run's token is not in the environment.
+    """
+    token = os.environ.get(settings.TOKEN, "")
+    if not token:
+        raise ConfigurationError(
+            f"The processes of a run share a secret in ${settings.TOKEN}. Got: it is not set."
+        )
+    with stop_requested(follow_stdin=follow_stdin) as stop:
+        context = RoleContext(name, host, http_port, stop, token)
+        try:
+            yield context
+        finally:
+            context.close()
+
+
+class _Figures(Collector):
+    """Numbers as Prometheus' metrics, read when it asks."""
+
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        for name, value in self._figures().items():
+            help_text = name.removeprefix("greenroom_").removesuffix("_total").replace("_", " ")
+            if name.endswith("_total"):
+                yield CounterMetricFamily(name, help_text, value)
+            else:
+                yield GaugeMetricFamily(name, help_text, value)
