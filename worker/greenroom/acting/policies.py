@@ -107,7 +107,7 @@ class CategoricalPolicy:
         action_N = draw(log_policy_NA, generator)
         extras = {
             "log_probability": log_policy_NA.gather(1, action_N.unsqueeze(1)).squeeze(1),
-            "learner_steps": self._network.learner_steps.repeat(len(action_N)),
+            "learner_steps": self._network.learner_steps.expand(len(action_N)).clone(),
         }
         if state != ():
             extras["state"] = state

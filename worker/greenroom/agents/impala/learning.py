@@ -39,9 +39,8 @@ class IMPALALearner:
     def step(self, batch: Batch) -> LearnerOutput:
         """Learn from a batch of unrolls."""
         data = batch.data
-        logits_BLA, value_BL = self._network.unroll(
-            data["observation"], data["first"], data.get("start", {}).get("state", ())
-        )
+        state = data["start"]["state"] if "start" in data else ()
+        logits_BLA, value_BL = self._network.unroll(data["observation"], data["first"], state)
         mask_BT = data["mask"][:, :-1]
         log_policy_BTA = functional.log_softmax(logits_BLA[:, :-1], dim=2)
         action_BT1 = data["action"][:, :-1].unsqueeze(2)

@@ -64,9 +64,7 @@ class VTrace:
             value_BL: V, of every record.
             mask_BT: float32, 1 where a record begins a transition.
         """
-        # A record that begins no transition may hold any action: a ratio of inf times a
-        # mask of 0 would be nan.
-        ratio_BT = torch.where(mask_BT > 0, log_ratio_BT, 0.0).exp()
+        ratio_BT = log_ratio_BT.exp()
         rho_BT = mask_BT * ratio_BT.clamp(max=self.rho_clip)
         value_BT, next_value_BT = value_BL[:, :-1], value_BL[:, 1:]
         delta_BT = rho_BT * (reward_BT + discount_BT * next_value_BT - value_BT)
