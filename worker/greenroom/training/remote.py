@@ -29,7 +29,7 @@ RETURNS = 100
 SILENT_SECONDS = 5.0
 STOP_SECONDS = 15.0
 EVALUATOR_SECONDS = 600.0
-EVALUATION_POLL_SECONDS = 0.02
+POLL_SECONDS = 0.02
 
 NO_REPLAY = (
     "the contents of replay are in the checkpoint of a run in one process and are not taken over: "
@@ -113,18 +113,12 @@ class RemoteDriver:
     def finish(self) -> None:
         """Have the actors leave, and wait for the last counts of those that still report."""
         self._service.stop_actors()
-        asked = time.monotonic()
-        deadline = asked + STOP_SECONDS
+        deadline = time.monotonic() + STOP_SECONDS
         while time.monotonic() < deadline:
-            since = time.monotonic() - asked
-            silent = [
-                name
-                for name, actor in self._service.actors().items()
-                if since < actor.seconds_ago < SILENT_SECONDS
-            ]
-            if not silent:
+            actors = self._service.actors().values()
+            if all(actor.told_to_stop or actor.seconds_ago > SILENT_SECONDS for actor in actors):
                 break
-            time.sleep(EVALUATION_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
         self._environment_steps = self._service.counts.counts.total.environment_steps
 
     def why_waiting(self) -> str | None:
@@ -249,7 +243,7 @@ class RemoteEvaluations:
             if time.monotonic() >= deadline or interrupted():
                 break
             self._check_evaluator()
-            time.sleep(EVALUATION_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
         return [
             Evaluated(
                 report.environment_steps, report.version, Evaluation(report.returns, report.lengths)
