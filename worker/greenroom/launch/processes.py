@@ -205,7 +205,7 @@ class _Watching:
             if level == "INFO" and name == LEARNER:
                 if not message.startswith(settings.OVER):
                     self._display.event(message)
-            elif level != "INFO":
+            elif level in ("WARNING", "ERROR", "CRITICAL"):
                 self._display.event(f"{name}: {message}", level="warning")
         statuses = self._poller.newest()
         progress = statuses.get(LEARNER, {}).get("progress")
