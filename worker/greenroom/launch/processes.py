@@ -202,9 +202,8 @@ class _Watching:
 
     def _show(self, state: str | None = None) -> None:
         for name, level, message in self._logs.read():
-            if level == "INFO" and name == LEARNER:
-                if not message.startswith(settings.OVER):
-                    self._display.event(message)
+            if level == "INFO" and message.startswith(settings.EVENT):
+                self._display.event(message.removeprefix(settings.EVENT))
             elif level in ("WARNING", "ERROR", "CRITICAL"):
                 self._display.event(f"{name}: {message}", level="warning")
         statuses = self._poller.newest()

@@ -23,12 +23,12 @@ from greenroom_api import RLExperiment
 
 logger = logging.getLogger(__name__)
 
-VARIABLES_SECONDS = 0.1
+VARIABLES_SECONDS = 0.05
 # Each wait is this long at most, and then looks whether to stop.
 WAIT_SECONDS = 0.2
 FLUSH_SECONDS = 5.0
-# Enough to keep the server's connection busy; the limiter's tolerance grows by so much.
-MIN_PENDING = 64
+# Enough to keep the server's connection busy; acting runs ahead of the limiter by so much.
+MIN_PENDING = 32
 
 
 def run_actor(
@@ -72,6 +72,7 @@ class ActorRole:
         self._acting_seconds = 0.0
         self._waiting_seconds = 0.0
         self._dropped = 0
+        self._leaving = False
         self._waiting_for: str | None = "the learner"
         context.observe(self._status, self._figures)
 
@@ -132,7 +133,7 @@ class ActorRole:
 
     def _loop(self, acting: ActingSide, actor: Actor, adder: Adder, writer: Writer) -> bool:
         """Act; return whether the training is over (False: this process was asked to stop)."""
-        most_pending = max(MIN_PENDING, 2 * adder.max_items_per_step)
+        most_pending = max(MIN_PENDING, adder.max_items_per_step)
         standing: Standing | None = None
         while not self._context.stop:
             self._context.alive()
@@ -186,6 +187,7 @@ class ActorRole:
             self._dropped += writer.pending
             level = logging.INFO if over else logging.WARNING
             logger.log(level, "%d items are dropped unconfirmed: %s", writer.pending, error)
+        self._leaving = True
         try:
             self._reports.send()
         except GreenroomError as error:
@@ -214,6 +216,7 @@ class ActorRole:
             waiting_seconds=self._waiting_seconds,
             version=-1 if actor is None else actor.version,
             dropped_items=self._dropped,
+            leaving=self._leaving,
         )
 
     def _status(self) -> dict[str, Any]:

@@ -151,11 +151,14 @@ class LearnerDisplay:
 
     def event(self, message: str, level: Level = "info") -> None:
         """Log what happened."""
-        logger.log(logging.INFO if level == "info" else logging.WARNING, "%s", message)
+        if level == "info":
+            logger.info("%s%s", settings.EVENT, message)
+        else:
+            logger.warning("%s", message)
 
     def finish(self, summary: Summary) -> None:
         """Log how it ended."""
-        logger.info("%s %s: %s", settings.OVER, summary.state, summary.message)
+        logger.info("%s: %s", summary.state, summary.message)
 
     def close(self) -> None:
         """Nothing is held open."""

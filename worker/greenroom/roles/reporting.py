@@ -81,7 +81,9 @@ class Reports:
             order = self._client.report(report)
         except GreenroomError as error:
             if self.error is None:
-                logger.warning("a report did not arrive: %s", error)
+                # Before the first answer the learner may only be starting.
+                level = logging.INFO if self.standing is None else logging.WARNING
+                logger.log(level, "a report did not arrive: %s", error)
             self.error = error
             raise
         if self.error is not None:

@@ -47,5 +47,5 @@ EXIT_INVALID: Final = 2
 EXIT_PERMANENT: Final = 3
 """The run itself failed (training diverged); starting the role again does not help."""
 
-OVER: Final = "the run is over:"
-"""How the learner's last line of log begins; launchers tell the end themselves."""
+EVENT: Final = "event: "
+"""How the learner's log begins what a launcher shows its user: an evaluation, a checkpoint."""

@@ -21,7 +21,7 @@ from greenroom.variables.service import LearnerService
 logger = logging.getLogger(__name__)
 
 # Copying variables takes a tenth of a millisecond and more; a small learner steps in two.
-PUBLISH_SECONDS = 0.05
+PUBLISH_SECONDS = 0.02
 INFO_SECONDS = 1.0
 WINDOW_SECONDS = 10.0
 RETURNS = 100
@@ -116,7 +116,7 @@ class RemoteDriver:
         deadline = time.monotonic() + STOP_SECONDS
         while time.monotonic() < deadline:
             actors = self._service.actors().values()
-            if all(actor.told_to_stop or actor.seconds_ago > SILENT_SECONDS for actor in actors):
+            if all(actor.report.leaving or actor.seconds_ago > SILENT_SECONDS for actor in actors):
                 break
             time.sleep(POLL_SECONDS)
         self._environment_steps = self._service.counts.counts.total.environment_steps

@@ -37,17 +37,10 @@ KEPT_RETURNS: Final = 10_000
 
 @dataclass(frozen=True)
 class SeenActor:
-    """An actor's newest report.
-
-    Attributes:
-        report: as it came.
-        seconds_ago: when.
-        told_to_stop: whether the answer was to leave; it takes no more steps then.
-    """
+    """An actor's newest report, and how long ago that came, in seconds."""
 
     report: ActorReport
     seconds_ago: float
-    told_to_stop: bool
 
 
 class LearnerService:
@@ -108,7 +101,7 @@ class LearnerService:
         self._snapshot: Snapshot | None = None
         self._lock = threading.Lock()  # of the attributes below, and of the grants
         self._stopping = False
-        self._actors: dict[str, tuple[ActorReport, float, bool]] = {}
+        self._actors: dict[str, tuple[ActorReport, float]] = {}
         self._returns: deque[float] = deque(maxlen=KEPT_RETURNS)
         self._server = serving.GrpcServer(
             host,
@@ -152,8 +145,7 @@ class LearnerService:
         now = time.monotonic()
         with self._lock:
             return {
-                name: SeenActor(report, now - seen, told)
-                for name, (report, seen, told) in self._actors.items()
+                name: SeenActor(report, now - seen) for name, (report, seen) in self._actors.items()
             }
 
     def take_returns(self) -> list[float]:
@@ -196,7 +188,7 @@ class LearnerService:
             over = self._limit is not None and total >= self._limit
             stop = over or self._stopping or not newest
             if newest:
-                self._actors[report.actor] = report, now, stop
+                self._actors[report.actor] = report, now
             return ActorOrder(
                 environment_steps=total,
                 incarnation_number=incarnations.index(report.incarnation),
