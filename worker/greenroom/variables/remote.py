@@ -28,6 +28,8 @@ TIMEOUT_SECONDS: Final = 10.0
 
 CHANNEL_OPTIONS: Final = [
     ("grpc.max_receive_message_length", -1),
+    # Clients would share one connection otherwise, and a report wait for a model.
+    ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),  # the processes of a run are not the web
     # A learner that was started again is found within a second, at another address too.
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -76,11 +78,14 @@ class LearnerClient:
         self._metadata = ((serving.AUTHORIZATION, serving.authorization(token)),)
         self._closed = False
         self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
-        path = f"/{serving.SERVICE}/"
-        self._get_variables = self._channel.unary_stream(path + serving.GET_VARIABLES)
-        self._report = self._channel.unary_unary(path + serving.REPORT_ACTOR)
-        self._next_evaluation = self._channel.unary_unary(path + serving.NEXT_EVALUATION)
-        self._report_evaluation = self._channel.unary_unary(path + serving.REPORT_EVALUATION)
+        self._get_variables: grpc.UnaryStreamMultiCallable[bytes, bytes]
+        self._get_variables = self._channel.unary_stream(_path(serving.GET_VARIABLES))
+        self._report = self._unary(serving.REPORT_ACTOR)
+        self._next_evaluation = self._unary(serving.NEXT_EVALUATION)
+        self._report_evaluation = self._unary(serving.REPORT_EVALUATION)
+
+    def _unary(self, method: str) -> grpc.UnaryUnaryMultiCallable[bytes, bytes]:
+        return self._channel.unary_unary(_path(method))
 
     def __enter__(self) -> LearnerClient:
         return self
@@ -110,7 +115,7 @@ class LearnerClient:
         request = encode(VariablesRequest(newer_than, learner))
 
         def receive() -> Fetched | None:
-            messages = self._send(self._get_variables, request)
+            messages = self._get_variables(request, timeout=self.timeout, metadata=self._metadata)
             first = next(messages, None)
             if first is None:
                 return None
@@ -136,12 +141,16 @@ class LearnerClient:
         self._channel.close()
 
     def _ask(
-        self, what: str, method: Callable[..., Any], request: bytes, kind: type[Answer]
+        self,
+        what: str,
+        method: grpc.UnaryUnaryMultiCallable[bytes, bytes],
+        request: bytes,
+        kind: type[Answer],
     ) -> Answer:
-        return self._attempt(what, lambda: decode(kind, self._send(method, request)))
-
-    def _send(self, method: Callable[..., Any], request: bytes) -> Any:
-        return method(request, timeout=self.timeout, metadata=self._metadata)
+        return self._attempt(
+            what,
+            lambda: decode(kind, method(request, timeout=self.timeout, metadata=self._metadata)),
+        )
 
     def _attempt(self, what: str, call: Callable[[], Answer]) -> Answer:
         began = time.monotonic()
@@ -175,3 +184,7 @@ class LearnerClient:
             f"The learner at {self.address} must answer within {self.timeout:g} s. It was asked "
             f"{what}. Got: {code.name.lower()} after {waited:.1f} s: {details}"
         )
+
+
+def _path(method: str) -> str:
+    return f"/{serving.SERVICE}/{method}"

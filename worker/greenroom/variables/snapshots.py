@@ -71,6 +71,6 @@ def deserialize(contents: bytes) -> dict[str, Tensor]:
     """
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load(contents)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError) as error:  # a dtype that only newer versions know
         raise ValueError(f"Variables must be safetensors. Got: {error}.") from error
     return tensors

@@ -1,0 +1,86 @@
+"""Every evaluation that is wanted gets played, and every one that is played counts once."""
+
+import pytest
+
+from greenroom.variables.evaluations import Evaluations
+from greenroom.variables.messages import EvaluationOrder, EvaluationReport
+
+NOTHING = EvaluationOrder(due=False, environment_steps=0, version=0, stop=False)
+
+
+def played(environment_steps, version):
+    return EvaluationReport(environment_steps, version, (1.0, 2.0), (10, 20))
+
+
+@pytest.fixture
+def evaluations():
+    return Evaluations()
+
+
+def test_a_request_is_handed_out_until_it_is_answered(evaluations):
+    assert evaluations.next_order() == NOTHING
+    evaluations.request(environment_steps=1_000, version=500)
+    order = EvaluationOrder(due=True, environment_steps=1_000, version=500, stop=False)
+    assert evaluations.next_order() == order
+    assert evaluations.next_order() == order  # whoever had it was killed
+    assert evaluations.pending
+    evaluations.report(played(1_000, 520))
+    assert not evaluations.pending
+    assert evaluations.next_order() == NOTHING
+    assert evaluations.take_results() == [played(1_000, 520)]
+    assert evaluations.take_results() == []
+
+
+def test_older_variables_than_wanted_do_not_answer_it(evaluations):
+    evaluations.request(1_000, version=500)
+    evaluations.report(played(1_000, 499))
+    assert evaluations.take_results() == [played(1_000, 499)]
+    assert evaluations.pending
+
+
+def test_a_newer_request_takes_the_place_of_one_that_nobody_plays(evaluations):
+    evaluations.request(1_000, version=500)
+    evaluations.request(2_000, version=1_000)
+    assert evaluations.next_order().environment_steps == 2_000
+    evaluations.report(played(2_000, 1_000))
+    assert evaluations.next_order() == NOTHING
+
+
+def test_what_was_at_play_when_a_newer_request_came_is_taken(evaluations):
+    evaluations.request(1_000, version=500)
+    evaluations.next_order()
+    evaluations.request(2_000, version=1_000)
+    evaluations.report(played(1_000, 500))
+    assert evaluations.take_results() == [played(1_000, 500)]
+    assert evaluations.pending
+    assert evaluations.next_order().environment_steps == 2_000
+
+
+def test_a_repeated_report_is_taken_once(evaluations):
+    evaluations.request(1_000, version=500)
+    for _ in range(3):
+        evaluations.report(played(1_000, 500))
+    assert evaluations.take_results() == [played(1_000, 500)]
+    evaluations.report(played(1_000, 500))
+    assert evaluations.take_results() == []
+
+
+def test_what_has_been_played_is_not_wanted_again(evaluations):
+    evaluations.request(1_000, version=500)
+    evaluations.report(played(1_000, 520))
+    evaluations.request(1_000, version=510)
+    assert not evaluations.pending
+    evaluations.request(1_000, version=530)
+    assert evaluations.pending
+
+
+def test_stop_comes_before_what_is_wanted(evaluations):
+    evaluations.request(1_000, version=500)
+    evaluations.stop()
+    assert evaluations.next_order() == EvaluationOrder(False, 0, 0, stop=True)
+
+
+def test_when_an_evaluator_was_heard_of_is_known(evaluations):
+    assert evaluations.seen_seconds_ago() is None
+    evaluations.next_order()
+    assert 0 <= evaluations.seen_seconds_ago() < 60
