@@ -205,7 +205,7 @@ class ActorRole:
         self._context.ready(reason=f"waiting for {what}")
 
     def _report(self) -> ActorReport:
-        actor = self._actor
+        actor, standing = self._actor, self._reports.standing
         return ActorReport(
             actor=self._name,
             incarnation=self._incarnation,
@@ -216,6 +216,7 @@ class ActorRole:
             waiting_seconds=self._waiting_seconds,
             version=-1 if actor is None else actor.version,
             dropped_items=self._dropped,
+            allowed_steps=0 if standing is None else standing.allowed,
             leaving=self._leaving,
         )
 

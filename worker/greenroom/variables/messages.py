@@ -40,6 +40,7 @@ class ActorReport:
         dropped_items: items that never reached replay.
         allowed_steps: environment steps that this incarnation may take in all, by the
             newest order that it has; 0 before the first.
+        leaving: whether it is the last report: this incarnation takes no more steps.
     """
 
     actor: str
@@ -52,6 +53,7 @@ class ActorReport:
     version: int
     dropped_items: int
     allowed_steps: int = 0
+    leaving: bool = False
 
     def __post_init__(self) -> None:
         _check_name("actor", self.actor)
