@@ -6,8 +6,10 @@ Evaluation (10 greedy episodes every 2,000 steps) is left out of the times.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
+import os
 import resource
 import sys
 import time
@@ -32,6 +34,7 @@ def report(
     imported: float,
     first_step: float,
     children: bool = False,
+    family: float = 0.0,
 ) -> None:
     # A child's figure begins with what its parent had when it was started: it counts only
     # where there is one that acts.
@@ -43,7 +46,8 @@ def report(
                 "updatesPerSecond": learner_steps / seconds,
                 "stepsToReturn": solved[0] if solved else None,
                 "secondsToReturn": solved[1] if solved else None,
-                "peakMiB": sum(resource.getrusage(who).ru_maxrss / 1024 for who in processes),
+                "peakMiB": family
+                + sum(resource.getrusage(who).ru_maxrss / 1024 for who in processes),
                 "importSeconds": imported - STARTED,
                 "firstStepSeconds": first_step - STARTED,
             }
@@ -82,6 +86,44 @@ def greenroom(seed: int, launch: str) -> None:
     )
 
 
+def greenroom_processes(seed: int) -> None:
+    """Everything in processes of their own, over Reverb; timed while learning goes on.
+
+    Starting five processes takes seconds, and ends with training under way: so the time is
+    the learner's own, from its first row of metrics after learning began to its last.
+    """
+    import greenroom
+    from greenroom.observability.records import read_metrics
+
+    display = _FamilyMemory()
+    overrides = [
+        f"spec.stop.environmentSteps={STEPS}",
+        f"spec.evaluator.interval={EVALUATION_PERIOD}",
+        f"spec.evaluator.episodes={EVALUATION_EPISODES}",
+        "spec.learner.device=cpu",
+    ]
+    experiment = greenroom.load_experiment(EXAMPLE, overrides, seed=seed)
+    run = greenroom.run
+    imported = time.perf_counter()
+    with TemporaryDirectory() as folder:
+        directory = Path(folder) / "run"
+        result = run(experiment, run_directory=directory, launch="processes", display=display)
+        rows = read_metrics(directory)
+    first = next(row for row in rows if row["learnerSteps"])
+    last = rows[-1]
+    seconds = last["wallSeconds"] - first["wallSeconds"]
+    won = result.reason == "EpisodeReturnReached"
+    report(
+        last["environmentSteps"] - first["environmentSteps"],
+        last["learnerSteps"] - first["learnerSteps"],
+        seconds,
+        (result.environment_steps, last["wallSeconds"]) if won else None,
+        imported,
+        display.first_step,
+        family=display.peak_mib(),
+    )
+
+
 class _Stopwatch:
     """A display that shows nothing: it takes the time, and that of evaluations apart."""
 
@@ -105,6 +147,29 @@ class _Stopwatch:
         self.ended = time.perf_counter()
 
     def close(self) -> None: ...
+
+
+class _FamilyMemory(_Stopwatch):
+    """Adds up the peak memory of this process's children, as the system keeps it for each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first_step = 0.0
+        self._peaks: dict[str, float] = {}
+
+    def update(self, progress: Any) -> None:
+        if not self.first_step and progress.environment_steps:
+            self.first_step = time.perf_counter()
+        for pid in (
+            Path("/proc/self/task").joinpath(str(os.getpid()), "children").read_text().split()
+        ):
+            with contextlib.suppress(OSError):
+                for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+                    if line.startswith("VmHWM:"):
+                        self._peaks[pid] = int(line.split()[1]) / 1024
+
+    def peak_mib(self) -> float:
+        return sum(self._peaks.values())
 
 
 def stable_baselines3(seed: int) -> None:
@@ -268,6 +333,7 @@ def updates_only(seed: int) -> None:
 CONTESTANTS = {
     "Greenroom, lock-step": lambda seed: greenroom(seed, "lockstep"),
     "Greenroom, overlapped": lambda seed: greenroom(seed, "overlapped"),
+    "Greenroom, processes": greenroom_processes,
     "Stable-Baselines3": stable_baselines3,
     "bare loop (ceiling)": bare_loop,
     "updates only (ceiling)": updates_only,

@@ -80,19 +80,25 @@ def print_ratios(results: dict[str, list[Figures]]) -> None:
         ratio(ours, "bare loop (ceiling)", steps, "env steps/s")
         ratio(ours, "updates only (ceiling)", "updatesPerSecond", "updates/s")
         ratio(ours, peer, "peakMiB", "peak memory")
+    ratio("Greenroom, processes", "Greenroom, lock-step", steps, "env steps/s")
+    ratio("Greenroom, processes", "Greenroom, overlapped", steps, "env steps/s")
+    ratio("Greenroom, processes", peer, steps, "env steps/s")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=3)
-    repetitions = parser.parse_args().repetitions
-    results: dict[str, list[Figures]] = {contestant: [] for contestant in CONTESTANTS}
-    for seed in range(repetitions):
-        for contestant in CONTESTANTS:
+    parser.add_argument("--only", nargs="*", choices=CONTESTANTS, help="without ratios")
+    arguments = parser.parse_args()
+    wanted = arguments.only or list(CONTESTANTS)
+    results: dict[str, list[Figures]] = {contestant: [] for contestant in wanted}
+    for seed in range(arguments.repetitions):
+        for contestant in wanted:
             results[contestant].append(measure(contestant, seed))
             print(f"{contestant}, seed {seed}: {results[contestant][-1]}", file=sys.stderr)
     print_table(results)
-    print_ratios(results)
+    if not arguments.only:
+        print_ratios(results)
 
 
 if __name__ == "__main__":
