@@ -184,12 +184,14 @@ class Writer(Protocol):
         writer.flush(timeout=5.0, max_pending=256)         # waits, if the limiter says so
 
     Items that the rate limiter does not admit yet are pending: they stay with the
-    writer, in order, until `flush` sees them admitted.
+    writer, in order for each table, until they are admitted. That happens in `insert` and
+    `flush`; where a server stands behind, also in between, as soon as there is room. There,
+    what waits for one table may hold back what was inserted after it into another.
     """
 
     @property
     def pending(self) -> int:
-        """How many items are not admitted yet."""
+        """How many items are not known to be admitted yet."""
 
     def insert(self, table: str, items: Tree, priorities: Array) -> None:
         """Hand over K items: a tree of [K, ...] and priorities [K] float64. Never blocks.
@@ -208,6 +210,8 @@ class Writer(Protocol):
 
         Raises:
             ReplayTimeout: more are pending still; they stay, and flush may be called again.
+            ReplayUnavailable: so it is, because the server does not answer.
+            ReplayClosed: replay was closed.
         """
 
 
@@ -222,6 +226,8 @@ class Sampler(Protocol):
 
         Raises:
             ReplayTimeout: the limiter did not admit them all; the message says why.
+            ReplayUnavailable: the server does not answer.
+            ReplayClosed: replay was closed.
         """
 
 

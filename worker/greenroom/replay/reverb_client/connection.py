@@ -33,9 +33,10 @@ _OPTIONS: Final = [
     ("grpc.min_reconnect_backoff_ms", 2_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
-    # A server whose machine went away without a word is noticed while something is asked of it.
-    ("grpc.keepalive_time_ms", 20_000),
+    # A server whose machine went away without a word is noticed when what is sent to it is not
+    # acknowledged for so long, or by a ping; it ends connections that ping every five minutes.
     ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_time_ms", 310_000),
     # Replay is inside the cluster, or on this machine.
     ("grpc.enable_http_proxy", 0),
 ]
@@ -59,11 +60,13 @@ class Connection:
 
     def insert_stream(self, requests: Iterator[bytes]) -> Any:
         """Open a stream of insertions; yields responses as bytes."""
-        return self._channel.stream_stream(messages.SERVICE + "InsertStream")(requests)
+        open_stream: Any = self._channel.stream_stream(messages.SERVICE + "InsertStream")
+        return open_stream(requests)
 
     def sample_stream(self, requests: Iterator[bytes]) -> Any:
         """Open a stream of samples; yields responses as bytes."""
-        return self._channel.stream_stream(messages.SERVICE + "SampleStream")(requests)
+        open_stream: Any = self._channel.stream_stream(messages.SERVICE + "SampleStream")
+        return open_stream(requests)
 
     def call(self, method: str, request: bytes, timeout: float) -> bytes:
         """Call a method that may be repeated, again and again until the server answers.
@@ -73,30 +76,38 @@ class Connection:
             ReplayClosed: replay was closed.
         """
         deadline = deadline_after(timeout)
-        call = self._channel.unary_unary(messages.SERVICE + method)
         while True:
-            self.check_open()
+            remaining = max(deadline - time.monotonic(), 0.0)
             try:
-                return bytes(call(request, timeout=max(deadline - time.monotonic(), 0.0)))
-            except (grpc.RpcError, ValueError) as error:  # ValueError: the channel was closed
-                self.check_open()
-                if deadline - time.monotonic() <= RETRY_SECONDS:
-                    raise ReplayUnavailable(
-                        f"The replay server at {self.address} must answer {method} within "
-                        f"{timeout:.3g} s. Got: {describe(error)}."
-                    ) from None
+                return self._call_once(method, request, remaining)
+            except ReplayUnavailable:
+                if remaining <= RETRY_SECONDS:
+                    raise
             self.closed.wait(RETRY_SECONDS)
+
+    def _call_once(self, method: str, request: bytes, timeout: float) -> bytes:
+        self.check_open()
+        call: Any = self._channel.unary_unary(messages.SERVICE + method)
+        try:
+            return bytes(call(request, timeout=timeout))
+        except (grpc.RpcError, ValueError) as error:  # ValueError: the channel was closed
+            self.check_open()
+            raise ReplayUnavailable(
+                f"The replay server at {self.address} must answer {method}. Got: {describe(error)}."
+            ) from None
 
     def server_info(self, timeout: float) -> dict[str, Any]:
         """Return what the server says of our tables, by name.
 
         Raises:
             SignatureError: it lacks one of them.
-            ReplayUnavailable: it does not answer.
+            ReplayUnavailable: it does not answer within ``timeout`` seconds.
             ReplayClosed: replay was closed.
         """
-        answer = parse(messages.ServerInfoResponse, self.call("ServerInfo", b"", timeout))
-        theirs = {info.name: info for info in answer.table_info}
+        return self._read_info(self.call("ServerInfo", b"", timeout))
+
+    def _read_info(self, answer: bytes) -> dict[str, Any]:
+        theirs = {info.name: info for info in parse(messages.ServerInfoResponse, answer).table_info}
         if not self.tables.keys() <= theirs.keys():
             raise SignatureError(
                 f"The replay server at {self.address} must have the tables "
@@ -112,7 +123,7 @@ class Connection:
             ReplayUnavailable: it does not answer.
             ReplayClosed: replay was closed.
         """
-        for name, info in self.server_info(PROBE_SECONDS).items():
+        for name, info in self._probe().items():
             check_signature(self.tables[name], info.signature)
 
     def limiter(self, table: str) -> Limiter:
@@ -122,7 +133,10 @@ class Connection:
             ReplayUnavailable: the server does not answer.
             ReplayClosed: replay was closed.
         """
-        return read_limiter(self.server_info(PROBE_SECONDS)[table])
+        return read_limiter(self._probe()[table])
+
+    def _probe(self) -> dict[str, Any]:
+        return self._read_info(self._call_once("ServerInfo", b"", PROBE_SECONDS))
 
     def lost(self, what: str, error: Exception) -> ReplayUnavailable:
         """Return the error of a stream of ``what`` that ended."""

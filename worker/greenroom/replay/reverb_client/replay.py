@@ -11,9 +11,9 @@ import numpy as np
 from greenroom.errors import ConfigurationError
 from greenroom.replay.arguments import check_keys, check_priorities, find_table, highest_priority
 from greenroom.replay.reverb_client.connection import Connection, read_limiter
-from greenroom.replay.reverb_client.items import encode_varints, field
 from greenroom.replay.reverb_client.sampler import ReverbSampler
 from greenroom.replay.reverb_client.signatures import check_supported
+from greenroom.replay.reverb_client.wire import encode_keys, field
 from greenroom.replay.reverb_client.writer import ReverbWriter
 from greenroom.replay.tables import Table, TableInfo
 from greenroom.specs import Array
@@ -139,7 +139,7 @@ def _encode_updates(keys: Array, priorities: Array) -> bytes:
     """Return the fields of new priorities in a ``MutatePrioritiesRequest``."""
     rows = np.empty((len(keys), 22), np.uint8)
     rows[:, :3] = [0x12, 20, 0x08]  # a message of 20 bytes: field 1, a varint of 10
-    rows[:, 3:13] = encode_varints(keys)
+    rows[:, 3:13] = encode_keys(keys)
     rows[:, 13] = 0x11  # field 2, a double
     rows[:, 14:] = np.ascontiguousarray(priorities)[:, None].view(np.uint8)
     return rows.tobytes()

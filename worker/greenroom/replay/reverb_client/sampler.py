@@ -10,18 +10,11 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import grpc
 
-from greenroom.errors import (
-    GreenroomError,
-    ReplayDataError,
-    ReplayTimeout,
-    ReplayUnavailable,
-    SignatureError,
-)
+from greenroom.errors import GreenroomError, ReplayTimeout, ReplayUnavailable, SignatureError
 from greenroom.replay.arguments import check_batch_size, deadline_after
 from greenroom.replay.reverb_client import messages
-from greenroom.replay.reverb_client.batches import BatchBuffer
 from greenroom.replay.reverb_client.connection import PROBE_SECONDS, RETRY_SECONDS, Connection
-from greenroom.replay.reverb_client.tensors import parse
+from greenroom.replay.reverb_client.reading import BrokenStreamError, SampleReader
 from greenroom.replay.samples import Samples
 from greenroom.replay.signature import Signature
 from greenroom.replay.tables import Table
@@ -62,17 +55,15 @@ class ReverbSampler:
         self._connection = connection
         self._table = table.name
         self._prefetch = prefetch
-        self._buffer = BatchBuffer(table.name, Signature(table))
-        self._info: Any = None  # of the sample whose chunks are coming
-        self._chunks: dict[int, Any] = {}
-        self._asked = 0  # samples that were asked for and may still come
+        self._reader = SampleReader(table, Signature(table))
         self._failure: GreenroomError | None = None  # why none came, last time
         self._thread: Thread | None = None
         self._changed = Condition()
         # Everything below is used under the condition's lock.
-        self._arrived: deque[Any] = deque()  # entries of responses, and _Ended
+        self._arrived: deque[bytes | _Ended] = deque()  # responses, and ends of streams
         self._unsent: deque[bytes] = deque()
         self._stream = 0  # which one is open: requests of another end
+        self._call: Any = None
         connection.on_close(self._wake)
 
     def sample(self, batch_size: int, timeout: float) -> Samples:
@@ -91,28 +82,33 @@ class ReverbSampler:
         """
         deadline = deadline_after(timeout)
         check_batch_size(batch_size)
-        self._buffer.reserve(max(batch_size, self._buffer.count))
+        batch = self._reader.batch
+        batch.reserve(max(batch_size, batch.count))
         # A request that ends with the call is answered in any case, if only that it was in vain.
         grace = 0.0 if self._prefetch else PROBE_SECONDS
+        waited = 0.0
         first = True
         while True:
             self._connection.check_open()
-            self._unpack(batch_size)
-            missing = batch_size - self._buffer.count
+            if self._read(batch_size):
+                self.wait_seconds += waited
+            missing = batch_size - batch.count
             if missing <= 0:
                 break
             remaining = deadline - time.monotonic()
             if first or remaining > 0.0:
                 self._ask(missing, remaining)
             first = False
-            if not self._asked or not self._wait(deadline + grace):
+            begin = time.monotonic()
+            if not self._reader.expected or not self._wait(deadline + grace):
                 self._raise_why(batch_size, timeout)
+            waited = time.monotonic() - begin
         self._ask(0, 0.0)
-        return self._buffer.take(batch_size)
+        return batch.take(batch_size)
 
     def _ask(self, missing: int, seconds: float) -> None:
         """Ask for samples, ahead of need as far as that is wanted."""
-        samples = missing + self._prefetch - self._asked
+        samples = missing + self._prefetch - self._reader.expected
         if samples <= 0:
             return
         if self._prefetch or seconds > _MOST_REQUEST_SECONDS:
@@ -123,7 +119,7 @@ class ReverbSampler:
             # 0 would be for ever
             rate_limiter_timeout={"milliseconds": max(int(seconds * 1000), 1)},
         )
-        self._asked += samples
+        self._reader.expected += samples
         with self._changed:
             self._unsent.append(request.SerializeToString())
             self._changed.notify_all()
@@ -133,52 +129,57 @@ class ReverbSampler:
 
     def _wait(self, deadline: float) -> bool:
         """Wait until something arrives, or replay is closed; return whether it did in time."""
-        begin = time.monotonic()
         with self._changed:
             while not self._arrived and not self._connection.closed.is_set():
                 remaining = deadline - time.monotonic()
                 if remaining <= 0.0:
                     return False
                 self._changed.wait(min(remaining, TIMEOUT_MAX))
-            held_back = bool(self._arrived) and _was_held_back(self._arrived[0])
-        if held_back:
-            self.wait_seconds += time.monotonic() - begin
         return True
 
-    def _unpack(self, batch_size: int) -> None:
-        """Take what has arrived, as far as the batch needs it."""
-        while self._buffer.count < batch_size:
-            with self._changed:
-                if not self._arrived:
-                    return
-                entry = self._arrived.popleft()
-            if isinstance(entry, _Ended):
-                self._info, self._asked, self._failure = None, 0, entry.error
-                if isinstance(entry.error, SignatureError | ReplayDataError):
-                    raise entry.error
-            else:
-                self._failure = None
-                self._add(entry)
+    def _read(self, batch_size: int) -> bool:
+        """Take what has arrived, as far as the batch needs it.
 
-    def _add(self, entry: Any) -> None:
-        if entry.HasField("info"):
-            self._info, self._chunks = entry.info, {}
-        for chunk in entry.data:
-            self._chunks[chunk.chunk_key] = chunk
-        if entry.end_of_sequence:
-            info, self._info = self._info, None
-            self._asked -= 1
-            if info is None:
-                raise ReplayDataError(
-                    f"Table {self._table!r}: a sample must begin with what is known of it. "
-                    "Got: chunks alone."
-                )
-            self._buffer.add(info, self._chunks)
+        Returns:
+            Whether it came as late as it did because of the limiter.
+        """
+        reader = self._reader
+        held_back = reader.held_back
+        limited = False
+        while reader.batch.count < batch_size:
+            if reader.hungry:
+                with self._changed:
+                    if not self._arrived:
+                        break
+                    arrived = self._arrived.popleft()
+                if isinstance(arrived, _Ended):
+                    reader.interrupt()
+                    limited = limited or arrived.error is None
+                    self._failure = arrived.error
+                    if isinstance(arrived.error, SignatureError):
+                        raise arrived.error
+                    continue
+                self._failure = None
+                reader.feed(arrived)
+            try:
+                reader.read(batch_size)
+            except BrokenStreamError:
+                self._abandon()
+                raise
+        return limited or reader.held_back > held_back
+
+    def _abandon(self) -> None:
+        """End the stream from this side, and drop what came of it."""
+        with self._changed:
+            self._arrived.clear()
+            call = self._call
+        if call is not None:
+            call.cancel()
 
     def _raise_why(self, batch_size: int, timeout: float) -> NoReturn:
         waited = (
             f"Table {self._table!r} waited {timeout:.3g} s for {batch_size} samples and has "
-            f"drawn {self._buffer.count}"
+            f"drawn {self._reader.batch.count}"
         )
         if self._failure is not None:
             raise ReplayUnavailable(f"{waited}. {self._failure}")
@@ -221,10 +222,10 @@ class ReverbSampler:
         with self._changed:
             self._stream += 1
             requests = self._requests(self._stream)
-        for response in self._connection.sample_stream(requests):
-            entries = parse(messages.SampleResponse, response).entries
+            self._call = call = self._connection.sample_stream(requests)
+        for response in call:
             with self._changed:
-                self._arrived.extend(entries)
+                self._arrived.append(response)
                 self._changed.notify_all()
         raise ReplayUnavailable(f"The replay server at {self._connection.address} ended a stream.")
 
@@ -250,10 +251,3 @@ class ReverbSampler:
         with self._changed:
             self._stream += 1
             self._changed.notify_all()
-
-
-def _was_held_back(entry: Any) -> bool:
-    """Whether this came as late as it did because of the limiter."""
-    if isinstance(entry, _Ended):
-        return entry.error is None
-    return bool(entry.info.rate_limited)

@@ -8,6 +8,7 @@ of two dimensions and more as differences along time, which wrap around.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -50,7 +51,7 @@ def compress(array: Array) -> bytes:
     return bytes(snappy.compress_raw(buffer))
 
 
-def decompress_into(content: bytes, array: Array) -> None:
+def decompress_into(content: bytes | memoryview, array: Array) -> None:
     """Fill a contiguous array of at least one dimension.
 
     Raises:
@@ -121,6 +122,12 @@ def check_booleans(array: Array) -> None:
         raise ReplayDataError(
             f"Truth values must be 0 or 1. Got: {array.view(np.uint8).max()} among them."
         )
+
+
+def known(shape: Sequence[int | None]) -> tuple[int, ...]:
+    """Return a shape that has no unknown length."""
+    assert None not in shape
+    return tuple(length for length in shape if length is not None)
 
 
 def parse(message: Any, encoded: bytes) -> Any:

@@ -22,6 +22,7 @@ from greenroom.replay.arguments import (
 from greenroom.replay.reverb_client import messages
 from greenroom.replay.reverb_client.connection import RETRY_SECONDS, Connection
 from greenroom.replay.reverb_client.items import ItemEncoder, random_keys
+from greenroom.replay.reverb_client.layout import ItemLayout
 from greenroom.replay.reverb_client.tensors import parse
 from greenroom.replay.signature import Signature
 from greenroom.replay.tables import Table
@@ -36,7 +37,7 @@ class _Destination:
 
     def __init__(self, table: Table) -> None:
         self.signature = Signature(table)
-        self.encoder = ItemEncoder(table, self.signature)
+        self.encoder = ItemEncoder(ItemLayout(table.name, self.signature.specs))
         self.highest_priority = highest_priority(table)
         self.wait_seconds = 0.0
 
@@ -138,9 +139,9 @@ class ReverbWriter:
                 begin = time.monotonic()
                 if begin >= deadline:
                     break
-                waiting = +self._counts
+                waiting, connected = +self._counts, self._connected
                 self._changed.wait(min(deadline - begin, TIMEOUT_MAX))
-                if self._connected:
+                if connected:
                     for table in waiting:
                         self._destinations[table].wait_seconds += time.monotonic() - begin
             waiting, failure = +self._counts, self._failure
@@ -188,6 +189,7 @@ class ReverbWriter:
             self._stream += 1
             self._unsent = deque(part for _, part in self._pending.values())
             requests = self._requests(self._stream)
+            self._changed.notify_all()
         for response in self._connection.insert_stream(requests):
             keys = parse(messages.InsertResponse, response).keys
             with self._changed:
