@@ -38,7 +38,6 @@ class Peer:
 
     def __init__(self, errors):
         self.errors = errors
-        self.port = free_port()
         with errors.open("w") as file:
             self._process = subprocess.Popen(
                 [sys.executable, PEER],
@@ -67,9 +66,11 @@ class Peer:
 
     def start(self, directory, *tables):
         self.ask("stop")
-        return self.ask(
-            "start", tables=tables_to_json(tables), port=self.port, directory=str(directory)
-        )["result"]
+        # On a new port: clients of the process would call the server before on the old one.
+        arguments = {"port": free_port(), "directory": str(directory)}
+        answer = self.ask("start", tables=tables_to_json(tables), **arguments)
+        assert "error" not in answer, answer["error"]
+        return answer["result"]
 
     def close(self):
         self._process.stdin.close()
@@ -247,6 +248,15 @@ def test_without_a_whole_checkpoint_replay_starts_empty(peer, saved):
     assert not (saved / "000001").exists()
 
 
+def test_a_server_may_follow_another_on_its_port(peer, tmp_path):
+    port = free_port()
+    for size in (5, 6):
+        peer.stop()
+        tables = tables_to_json([replace(TABLE, max_size=size)])
+        assert "result" in peer.ask("start", tables=tables, port=port, directory=str(tmp_path))
+        assert peer.info()["t"]["max_size"] == size
+
+
 def test_waits_are_told_by_which_side_is_held_back(peer, tmp_path):
     peer.start(tmp_path, TABLE, replace(TABLE, name="u"))
     peer.block(table="t", call="sample")
@@ -287,7 +297,7 @@ def test_a_port_that_is_not_free_is_an_error(peer):
 
 def test_without_a_directory_nothing_is_saved(peer):
     peer.stop()
-    peer.ask("start", tables=tables_to_json([TABLE]), port=peer.port)
+    peer.ask("start", tables=tables_to_json([TABLE]), port=free_port())
     refused = peer.ask("checkpoint", counts={})
     assert refused["error"] == "CheckpointError: A replay checkpoint needs a directory. Got: none."
 
@@ -296,6 +306,16 @@ def test_what_reverb_prints_goes_to_its_own_file(peer, saved):
     peer.stop()
     assert "Stored checkpoint" in (saved / "reverb.log").read_text()
     assert "tfrecord_checkpointer" not in peer.errors.read_text()
+
+
+def test_the_directory_may_come_back(peer, saved):
+    shutil.rmtree(saved)
+    saved.write_text("no directory")
+    refused = peer.ask("checkpoint", counts={})["error"]
+    assert refused.startswith("CheckpointError: Replay checkpoints need a directory that can be")
+    saved.unlink()
+    assert Path(peer.checkpoint(counts={})) == saved / "000001"
+    assert peer.start(saved, TABLE)["restored"]["path"] == str(saved / "000001")
 
 
 def test_what_cannot_be_written_is_an_error_of_the_checkpoint(tmp_path):

@@ -81,20 +81,23 @@ class ReplayCheckpoints:
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
         self.writing = self.directory / WRITING
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Delete what was written and never taken.
+
+        Raises:
+            CheckpointError: the directory cannot be written.
+        """
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self.sweep()
+            self.writing.mkdir(parents=True, exist_ok=True)
+            for leftover in self.writing.iterdir():
+                shutil.rmtree(leftover)
         except OSError as error:
             raise CheckpointError(
                 "Replay checkpoints need a directory that can be written. "
                 f"Got: {self.directory}: {error.strerror}."
             ) from error
-
-    def sweep(self) -> None:
-        """Delete what was written and never taken."""
-        if self.writing.exists():
-            shutil.rmtree(self.writing)
-        self.writing.mkdir()
 
     def whole(self) -> Iterator[ReplayCheckpoint]:
         """Yield the checkpoints, newest first; damaged ones are passed over, with a warning."""
@@ -115,10 +118,10 @@ class ReplayCheckpoints:
         Raises:
             CheckpointError: it is not there, or does not fit on the disk; earlier ones stand.
         """
-        folders = self._folders()
-        number = int(folders[-1].name) + 1 if folders else 1
-        final = self.directory / f"{number:06d}"
         try:
+            folders = self._folders()
+            number = int(folders[-1].name) + 1 if folders else 1
+            final = self.directory / f"{number:06d}"
             checkpoint = ReplayCheckpoint(final, time.time(), tables, dict(counts))
             _write_manifest(written, checkpoint)
             for path in (*written.iterdir(), written):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ logger = logging.getLogger(__name__)
 # Reverb's checkpointer must have some path; nothing can be written under this one.
 NOWHERE: Final = "/dev/null/no-checkpoint-directory"
 REVERB_LOG: Final = "reverb.log"
+START_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class ReplayServer:
     Raises:
         ConfigurationError: tables that have no description.
         GreenroomError: nothing can listen on the port.
+        ReplayUnavailable: it was started and does not answer.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class ReplayServer:
         self.restored: ReplayCheckpoint | None = None
         self._server = self._restore() or self._start(None)
         self._client = reverb.Client(f"127.0.0.1:{port}")
+        self._wait_for_answer()
 
     def info(self, timeout: float) -> Mapping[str, ServedTable]:
         """Return each table's state now, by name.
@@ -158,6 +162,23 @@ class ReplayServer:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _wait_for_answer(self) -> None:
+        """Wait until the server answers itself.
+
+        After an earlier server of this process on the port, gRPC's first calls still go to that.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.info(timeout=START_SECONDS)
+            except ReplayUnavailable:
+                if time.monotonic() > deadline:
+                    self.stop()
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
     def _restore(self) -> Any:
         """Return the server with the newest usable checkpoint in it, None without one."""

@@ -1,0 +1,367 @@
+"""The replay role as a process, with the real Reverb server in it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from greenroom.core import Writer
+from greenroom.launch.ports import LOOPBACK, ReservedPorts
+from greenroom.observability.endpoint import Endpoint
+from greenroom.replay.descriptions import tables_to_json
+from greenroom.replay.reverb_client import ReverbReplay
+from greenroom.replay.tables import Fifo, RateLimiter, Table, Uniform
+from greenroom.roles import settings
+from greenroom.specs import Array, ArraySpec
+
+LIMITER = RateLimiter.sample_to_insert_ratio(2.0, min_size=2, error_buffer=6.0)
+NUMBER = ArraySpec((), np.dtype(np.float32))
+TABLE = Table("t", Uniform(), Fifo(), LIMITER, max_size=10, signature={"x": NUMBER})
+NONE = {"ageSeconds": 0.0}
+# The command, and which libraries it has imported when it ends.
+PROGRAM = """
+import sys
+from greenroom.cli.main import main
+try:
+    main()
+finally:
+    print("imported:", *sorted({"gymnasium", "tensorflow", "torch"} & set(sys.modules)))
+"""
+
+
+class Role:
+    """A process of ``greenroom role replay``."""
+
+    def __init__(self, log: Path, port: int, http_port: int, *arguments: str) -> None:
+        self.http_port = http_port
+        self.log = log
+        with log.open("w") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, "role", "replay", "--follow-stdin", *arguments],
+                stdin=subprocess.PIPE,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                # As a launcher or a pod may set them.
+                env={
+                    "PATH": "",
+                    settings.PORT: str(port),
+                    settings.HTTP_PORT: str(http_port),
+                },
+            )
+
+    def ask(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(
+                f"http://{LOOPBACK}:{self.http_port}{path}", timeout=5
+            ) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = json.loads(self.ask("/status")[1])
+        return status
+
+    def wait_for(self, what: str, seen: Callable[[], Any], seconds: float = 60.0) -> Any:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                found = seen()
+            except urllib.error.URLError:  # its endpoint does not listen yet
+                found = None
+            if found:
+                return found
+            time.sleep(0.05)
+        pytest.fail(f"no {what} in {seconds} s; {self.log.read_text()}")
+
+    def wait_until_ready(self) -> None:
+        self.wait_for("readiness", lambda: self.ask("/readyz") == (200, "ready\n"))
+
+    def wait_for_line(self, text: str) -> str:
+        return self.wait_for(
+            f"line {text!r}",
+            lambda: next((line for line in self.lines() if text in line), None),
+        )
+
+    def lines(self) -> list[str]:
+        return self.log.read_text().splitlines()
+
+    def end(self) -> int:
+        return self.process.wait(timeout=30)
+
+
+@contextmanager
+def running(log: Path, ports: tuple[int, int], *arguments: str) -> Iterator[Role]:
+    role = Role(log, *ports, *arguments)
+    try:
+        yield role
+    finally:
+        role.process.kill()
+        role.process.wait()
+        assert role.process.stdin is not None
+        role.process.stdin.close()
+
+
+@contextmanager
+def learner(port: int, table: Table, counts: Mapping[str, int]) -> Iterator[None]:
+    """What of the learner replay sees: its HTTP endpoint."""
+    with Endpoint(
+        LOOPBACK,
+        port,
+        role="learner",
+        registry=CollectorRegistry(),
+        status=lambda: counts,
+        routes={"/tables": lambda: tables_to_json([table])},
+    ):
+        yield
+
+
+@contextmanager
+def replay_at(port: int, table: Table = TABLE) -> Iterator[ReverbReplay]:
+    with closing(ReverbReplay(f"{LOOPBACK}:{port}", [table])) as replay:
+        yield replay
+
+
+def insert(replay: ReverbReplay, *values: float) -> None:
+    write(replay.writer(), np.array(values, np.float32))
+
+
+def write(writer: Writer, items: Array) -> None:
+    writer.insert("t", {"x": items}, np.ones(len(items)))
+    writer.flush(timeout=30.0)
+
+
+@pytest.fixture
+def ports() -> Iterator[ReservedPorts]:
+    with ReservedPorts() as reserved:
+        yield reserved
+
+
+def test_replay_lives_through_what_happens_to_a_run(tmp_path: Path, ports: ReservedPorts) -> None:
+    directory, log = tmp_path / "replay", tmp_path / "replay.log"
+    port, http_port, learner_port = (ports.take() for _ in range(3))
+    url = f"http://{LOOPBACK}:{learner_port}/tables"
+    arguments = ("--tables", url, "--checkpoint-directory", str(directory))
+    first = {"learnerSteps": 500, "environmentSteps": 1000}
+
+    # --- it waits for the learner; it saves at an interval what has changed ---
+    with running(log, (port, http_port), *arguments, "--checkpoint-interval", "1s") as role:
+        why = f"waiting for tables: {url} does not answer: Connection refused, for"
+        role.wait_for("reason", lambda: why in role.ask("/readyz")[1])
+        assert role.ask("/readyz")[0] == 503
+        assert role.ask("/healthz") == (200, "alive\n")
+        with learner(learner_port, TABLE, first):
+            role.wait_until_ready()
+            assert role.status()["checkpoint"] is None
+            with replay_at(port) as replay:
+                insert(replay, 1, 2, 3, 4)
+                assert set(replay.sampler("t").sample(3, timeout=30.0).data["x"]) <= {1, 2, 3, 4}
+            # Nothing changes any more, so the newest checkpoint grows older than the interval.
+            role.wait_for("pause", lambda: (role.status()["checkpoint"] or NONE)["ageSeconds"] > 2)
+            status = role.status()
+            checkpoint, saved = status["checkpoint"], status["tables"]["t"]
+            assert checkpoint.items() >= first.items()
+            assert status["restored"] is None
+            check_metrics(role, saved)
+            check_second(tmp_path, port, ports.take())
+        role.process.send_signal(signal.SIGKILL)
+        assert role.end() == -signal.SIGKILL
+
+    # --- killed, and the learner is down: it serves what was saved, from its copy ---
+    with running(log, (port, http_port), *arguments) as role, replay_at(port) as replay:
+        role.wait_until_ready()
+        role.wait_for_line("starting with the copy of the learner's tables")
+        status = role.status()
+        restored = status["restored"]
+        assert restored["path"] == checkpoint["path"]
+        assert restored["belongs"] is None
+        assert status["checkpoint"]["path"] == checkpoint["path"]
+        assert status["tables"]["t"].items() >= {**saved, "workerSeconds": ANY}.items()
+        with learner(learner_port, TABLE, {"learnerSteps": 510, "environmentSteps": 1020}):
+            role.wait_for_line("WARNING restored replay belongs to learner step 500")
+        assert role.status()["restored"]["belongs"] == (
+            "restored replay belongs to learner step 500, environment step 1000; "
+            "the learner is at learner step 510, environment step 1020"
+        )
+        insert(replay, 5)
+        role.process.terminate()
+        assert role.end() == 0
+        assert "stopping: SIGTERM" in role.log.read_text()
+        assert role.lines()[-1] == "imported: tensorflow"
+
+    # --- ended: what came after the checkpoint was saved; other tables win over the copy ---
+    changed = replace(TABLE, limiter=RateLimiter.min_size_only(1))
+    with running(log, (port, http_port), *arguments) as role:
+        role.wait_until_ready()
+        assert role.status()["tables"]["t"]["size"] == 5
+        with learner(learner_port, changed, {}):
+            line = role.wait_for_line("the learner describes other tables than its copy")
+            assert "table 't'.limiter.minSize was 2, is 1" in line
+            role.wait_for_line("replay starts empty: checkpoint")
+            role.wait_until_ready()
+        table = role.status()["tables"]["t"]
+        assert (table["size"], table["limiter"]["minSize"]) == (0, 1)
+        assert (table["limiter"]["minDiff"], table["limiter"]["maxDiff"]) == (None, None)
+        assert role.process.stdin is not None
+        role.process.stdin.close()
+        assert role.end() == 0
+        assert "stopping: standard input was closed" in role.log.read_text()
+    check_lines(role.lines())
+
+
+def check_metrics(role: Role, table: Mapping[str, Any]) -> None:
+    """What Prometheus reads is what the status says."""
+    _, text = role.ask("/metrics")
+    found = {
+        (sample.name.removeprefix("greenroom_replay_"), *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert (table["inserts"], table["size"], table["deletes"]) == (4, 4, 0)
+    assert table["samples"] >= 3
+    assert table["samplesPerInsert"] == table["samples"] / 4
+    limiter = table["limiter"]
+    assert limiter["diff"] == 2.0 * 4 - table["samples"]
+    expected = {
+        ("inserts_total", "t"): 4,
+        ("samples_total", "t"): table["samples"],
+        ("deletes_total", "t"): 0,
+        ("items", "t"): 4,
+        ("max_items", "t"): 10,
+        ("limiter_samples_per_insert", "t"): 2.0,
+        ("limiter_min_items", "t"): 2,
+        ("limiter_diff", "t"): limiter["diff"],
+        ("limiter_min_diff", "t"): -2.0,
+        ("limiter_max_diff", "t"): 10.0,
+        ("checkpoint_failures_total",): 0,
+    }
+    assert found.items() >= expected.items()
+    assert found[("worker_seconds_total", "sleeping", "t")] > 0.0
+    assert abs(found[("checkpoint_timestamp_seconds",)] - time.time()) < 60.0
+    assert found[("process_resident_memory_bytes",)] > 1e8
+
+
+def check_second(tmp_path: Path, port: int, http_port: int) -> None:
+    """A second replay on the port is refused instead of sharing it."""
+    file = tmp_path / "tables.json"
+    file.write_text(json.dumps(tables_to_json([TABLE])))
+    with running(tmp_path / "second.log", (port, http_port), "--tables", str(file)) as second:
+        assert second.end() == 1
+        assert (
+            f"The replay server needs a port of its own. Got: {port}, which another process "
+            "listens on." in second.log.read_text()
+        )
+
+
+def check_lines(lines: list[str]) -> None:
+    """Every line is one of the log: neither Reverb nor TensorFlow adds to it."""
+    assert lines.pop() == "imported: tensorflow"
+    for line in lines:
+        clock, level, _ = line.split(" ", 2)
+        assert time.strptime(clock, "%H:%M:%S")
+        assert level in ("INFO", "WARNING")
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_restores_a_whole_checkpoint(
+    tmp_path: Path, ports: ReservedPorts
+) -> None:
+    # Large enough for some of the kills to meet a checkpoint that is being written.
+    frame = ArraySpec((84, 84, 4), np.dtype(np.uint8))
+    limiter = RateLimiter.min_size_only(1)
+    table = Table("t", Uniform(), Fifo(), limiter, 1_000, signature={"x": frame})
+    (tmp_path / "tables.json").write_text(json.dumps(tables_to_json([table])))
+    arguments = ("--tables", str(tmp_path / "tables.json"))
+    arguments += ("--checkpoint-directory", str(tmp_path / "replay"))
+    arguments += ("--checkpoint-interval", "0.1")
+    port, http_port = ports.take(), ports.take()
+    frames = np.random.default_rng(0).integers(0, 256, (100, 84, 84, 4), np.uint8)
+    surely_saved, unfinished = 0, 0
+    for kill_after in (0.0, 0.03, 0.06, 0.1):
+        log = tmp_path / "log"
+        with running(log, (port, http_port), *arguments) as role, replay_at(port, table) as replay:
+            role.wait_until_ready()
+            assert role.status()["tables"]["t"]["inserts"] >= surely_saved
+            assert count(role, "WARNING") == count(role, "ERROR") == 0
+            writing, writer = tmp_path / "replay" / "writing", replay.writer()
+            inserts, saves = {}, 0
+            while saves < 2 or not list(writing.iterdir()):
+                seen = role.status()["tables"]["t"]["inserts"]
+                saves = count(role, "replay saved")
+                inserts[saves] = seen
+                write(writer, frames)
+            time.sleep(kill_after)
+            role.process.send_signal(signal.SIGKILL)
+            assert role.end() == -signal.SIGKILL
+            # The newest was begun when the one before it was done, and so after this was seen.
+            surely_saved = inserts[saves - 2]
+            unfinished += bool(list(writing.iterdir()))
+    assert surely_saved > 0
+    assert unfinished > 0, "no kill met a checkpoint that was being written"
+
+
+def count(role: Role, text: str) -> int:
+    return sum(text in line for line in role.lines())
+
+
+@pytest.mark.slow
+def test_it_can_be_stopped_while_it_waits_for_tables(tmp_path: Path, ports: ReservedPorts) -> None:
+    url = f"http://{LOOPBACK}:{ports.take()}/tables"
+    with running(tmp_path / "log", (ports.take(), ports.take()), "--tables", url) as role:
+        role.wait_for_line("waiting for tables")
+        role.process.terminate()
+        assert role.end() == 0
+
+
+def test_help_loads_nothing(tmp_path: Path, ports: ReservedPorts) -> None:
+    with running(tmp_path / "log", (ports.take(), ports.take()), "--help") as role:
+        assert role.end() == 0
+        assert "Serve replay tables with Reverb." in role.log.read_text()
+        assert role.lines()[-1] == "imported:"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tables", "absent.json"], "absent.json: No such file or directory"),
+        (["--tables", "bad.json"], "bad.json: tables[0] must be an object with the fields name"),
+        (["--tables", "text.txt"], "text.txt: Expecting value"),
+        (["--tables", "absent.json", "--port", "0"], "Reverb hangs on 0 instead of choosing one."),
+        (["--tables", "absent.json", "--checkpoint-interval", "0"], "longer than 0 s. Got: 0."),
+        (["--tables", "absent.json", "--checkpoint-interval", "5x"], "like 30s, 5m or 1h30m"),
+        ([], "Missing option '--tables'"),
+    ],
+)
+def test_wrong_usage_ends_with_status_2(
+    tmp_path: Path,
+    ports: ReservedPorts,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.json").write_text('{"version": 1, "tables": [3]}')
+    (tmp_path / "text.txt").write_text("tables")
+    with running(tmp_path / "log", (ports.take(), ports.take()), *arguments) as role:
+        assert role.end() == 2
+        assert message in " ".join(role.log.read_text().replace("│", "").split())
+        assert role.lines()[-1] == "imported:"
+        assert "Traceback" not in role.log.read_text()
