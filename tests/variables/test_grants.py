@@ -192,6 +192,14 @@ def test_a_new_incarnation_holds_nothing_of_the_old_one():
     assert grants.grant(report("actor-1", 0), total=0, now=0.1) == 240
 
 
+def test_an_actor_that_leaves_holds_nothing():
+    grants = Grants(1_000, UNROLL, actors=2)
+    assert grants.grant(report("actor-0", 0), total=0, now=0.0) == 500
+    last = make_report("actor-0", "a", environment_steps=10, allowed_steps=500, leaving=True)
+    assert grants.grant(last, total=10, now=0.1) == 0
+    assert grants.grant(report("actor-1", 0), total=10, now=0.2) == 480
+
+
 def test_a_late_report_changes_nothing():
     grants = Grants(1_000, UNROLL, actors=2)
     grants.grant(report("actor-0", 100, allowed=100), total=100, now=0.0)

@@ -37,6 +37,7 @@ MESSAGES = st.one_of(
         version=st.integers(-1, 2**62),
         dropped_items=counts,
         allowed_steps=counts,
+        leaving=st.booleans(),
     ),
     st.builds(ActorOrder, counts, counts, counts, st.booleans()),
     st.builds(EvaluationOrder, st.booleans(), counts, counts, st.booleans()),

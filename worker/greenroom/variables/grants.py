@@ -74,8 +74,11 @@ class Grants:
         held = self._holds.get(report.actor)
         if held and held.incarnation == report.incarnation and counted < held.counted:
             return 0  # a late report, whose answer nobody waits for
-        steps = self._share(report.actor, total, now)
-        may_take = max(steps, report.allowed_steps - counted)
+        if report.leaving:
+            steps = may_take = 0
+        else:
+            steps = self._share(report.actor, total, now)
+            may_take = max(steps, report.allowed_steps - counted)
         self._holds[report.actor] = _Hold(report.incarnation, counted, may_take, now)
         return steps
 

@@ -76,7 +76,8 @@ class LearnerService:
         environment_steps: where the experiment ends, None if it has no such limit.
 
     Raises:
-        ConfigurationError: the token cannot be one, or the address is not free.
+        ConfigurationError: the token cannot be one, or the address is not this machine's.
+        GreenroomError: somebody listens on the port.
     """
 
     def __init__(

@@ -67,7 +67,8 @@ class GrpcServer:
             (INVALID_ARGUMENT), a `GreenroomError` that the learner is in trouble (INTERNAL).
 
     Raises:
-        ConfigurationError: the token cannot be one, or the address is not free.
+        ConfigurationError: the token cannot be one, or the address is not this machine's.
+        GreenroomError: somebody listens on the port.
     """
 
     def __init__(
