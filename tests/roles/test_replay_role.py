@@ -323,6 +323,27 @@ def count(role: Role, text: str) -> int:
 
 
 @pytest.mark.slow
+def test_a_checkpoint_that_fails_is_told_and_tried_again(
+    tmp_path: Path, ports: ReservedPorts
+) -> None:
+    directory, port = tmp_path / "replay", ports.take()
+    (tmp_path / "tables.json").write_text(json.dumps(tables_to_json([TABLE])))
+    arguments = ("--tables", str(tmp_path / "tables.json"), "--checkpoint-interval", "0.5")
+    arguments += ("--checkpoint-directory", str(directory))
+    with running(tmp_path / "log", (port, ports.take()), *arguments) as role:
+        role.wait_until_ready()
+        (directory / "writing").rmdir()
+        (directory / "writing").write_text("in the way")
+        with replay_at(port) as replay:
+            insert(replay, 1)
+        role.wait_for_line("ERROR replay was not saved: Replay checkpoints need a directory that")
+        assert role.ask("/readyz") == (200, "ready\n")
+        assert "greenroom_replay_checkpoint_failures_total 0.0" not in role.ask("/metrics")[1]
+        (directory / "writing").unlink()
+        role.wait_for_line("replay saved")
+
+
+@pytest.mark.slow
 def test_it_can_be_stopped_while_it_waits_for_tables(tmp_path: Path, ports: ReservedPorts) -> None:
     url = f"http://{LOOPBACK}:{ports.take()}/tables"
     with running(tmp_path / "log", (ports.take(), ports.take()), "--tables", url) as role:
