@@ -19,7 +19,7 @@ test: check .venv/synced
 check: .venv/synced
 	$(RUN) ruff format --check
 	$(RUN) ruff check
-	$(RUN) lint-imports
+	$(RUN) lint-imports --no-cache
 	$(RUN) mypy
 
 # What people run all day: without whole trainings and runs as processes.

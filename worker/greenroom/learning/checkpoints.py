@@ -111,8 +111,7 @@ class CheckpointStore:
 
     def folders(self) -> list[Path]:
         """Return the checkpoints' folders, oldest first."""
-        found = [path for path in self._directory.iterdir() if FOLDER_NAME.fullmatch(path.name)]
-        return sorted(found, key=_number)
+        return _folders(self._directory)
 
     def load_newest(self) -> Checkpoint:
         """Return the newest checkpoint that is whole; damaged ones are passed over, with a warning.
@@ -176,6 +175,17 @@ class CheckpointStore:
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(f"{path} cannot be read: {error!r}") from error
         return Checkpoint(path, manifest["counts"], parts)
+
+
+def newest_environment_steps(directory: Path) -> int:
+    """Return the environment steps of the newest checkpoint, without reading it; 0 if none."""
+    folders = _folders(directory) if directory.is_dir() else []
+    return int(folders[-1].name.rsplit("-", 1)[1]) if folders else 0
+
+
+def _folders(directory: Path) -> list[Path]:
+    found = [path for path in directory.iterdir() if FOLDER_NAME.fullmatch(path.name)]
+    return sorted(found, key=_number)
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from greenroom_api import RLExperiment
 logger = logging.getLogger(__name__)
 
 VARIABLES_SECONDS = 0.05
+# Asking costs the learner a third of a millisecond, whether or not there is an answer.
+MOST_REQUESTS_PER_SECOND = 200
 # Each wait is this long at most, and then looks whether to stop.
 WAIT_SECONDS = 0.2
 FLUSH_SECONDS = 5.0
@@ -97,7 +99,8 @@ class ActorRole:
         spec = self._experiment.spec
         tables = builder.make_tables(spec.replay, spec.actors.environments_per_actor)
         replay = ReverbReplay(replay_address, tables)
-        self._variables = PolledVariables(self._client, VARIABLES_SECONDS)
+        period = max(VARIABLES_SECONDS, spec.actors.replicas / MOST_REQUESTS_PER_SECOND)
+        self._variables = PolledVariables(self._client, period)
         try:
             writer = replay.writer()
             self._pending = lambda: writer.pending
@@ -150,6 +153,8 @@ class ActorRole:
             if self._own_steps >= standing.allowed:
                 self._wait_for("the learner to allow more environment steps")
                 self._reports.hurry(WAIT_SECONDS)
+                if self._own_steps >= self._reports.allowed:
+                    self._context.stop.wait(WAIT_SECONDS)  # others hold what is left
             elif writer.pending > most_pending:
                 self._flush(writer, most_pending)
             else:
@@ -205,7 +210,7 @@ class ActorRole:
         self._context.ready(reason=f"waiting for {what}")
 
     def _report(self) -> ActorReport:
-        actor, standing = self._actor, self._reports.standing
+        actor = self._actor
         return ActorReport(
             actor=self._name,
             incarnation=self._incarnation,
@@ -216,7 +221,7 @@ class ActorRole:
             waiting_seconds=self._waiting_seconds,
             version=-1 if actor is None else actor.version,
             dropped_items=self._dropped,
-            allowed_steps=0 if standing is None else standing.allowed,
+            allowed_steps=self._reports.allowed,
             leaving=self._leaving,
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from greenroom.core import AgentBuilder
+from greenroom.learning.checkpoints import newest_environment_steps
 from greenroom.learning.loop import LearningLoop
 from greenroom.observability.displays import Level
 from greenroom.observability.progress import Header, Progress, Summary
@@ -74,6 +75,8 @@ def run_learner(experiment: RLExperiment, context: RoleContext, options: Learner
         stack.enter_context(torch_seeded(spec.seed, "torch"))
         stack.enter_context(directory.locked("learner"))
         journal = stack.enter_context(CountsJournal(directory.counts))
+        # Before actors can ask how far they may go: a run in one process keeps no journal.
+        journal.raise_to(newest_environment_steps(directory.checkpoints), episodes=0)
         service = stack.enter_context(
             contextlib.closing(_serve(experiment, context, options, journal))
         )
@@ -121,7 +124,6 @@ def _wire(
     dataset = builder.make_dataset(replay, device, prefetch=PREFETCH, timeout=BATCH_SECONDS)
     learner = make_learner(experiment, builder, device)
     learning = LearningLoop(learner, dataset, replay, service)
-    learning.publish()
     driver = RemoteDriver(learning, replay, dataset, service)
     return Wiring(learning, driver, RemoteEvaluations(service), environment_spec)
 

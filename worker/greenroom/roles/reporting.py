@@ -69,6 +69,11 @@ class Reports:
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
 
+    @property
+    def allowed(self) -> int:
+        """Environment steps that this incarnation may take in all, 0 before the first answer."""
+        return 0 if self.standing is None else self.standing.allowed
+
     def send(self) -> Standing:
         """Report now, and return what the answer says.
 

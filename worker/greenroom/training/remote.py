@@ -91,6 +91,7 @@ class RemoteDriver:
 
     def advance(self, limits: Limits, interrupted: Callable[[], bool]) -> None:
         """Learn until a limit is reached or ``interrupted()``, which is asked at every step."""
+        self._learning.publish()
         while not self._reached(limits) and not interrupted():
             try:
                 self._learning.step()
