@@ -49,8 +49,8 @@ class ReplayCheckpoint:
         path: its folder.
         written: when, in seconds since 1970.
         tables: description of the tables in it (`greenroom.replay.descriptions`).
-        counts: the learner's ``learnerSteps`` and ``environmentSteps`` when it was begun;
-            empty if the learner did not answer.
+        counts: the learner's ``learnerSteps`` and ``environmentSteps``, as it told them last
+            before; empty if it never did.
     """
 
     path: Path

@@ -100,6 +100,8 @@ class ReplayRole:
         self._tables: Mapping[str, ServedTable] = {}
         self._restored: ReplayCheckpoint | None = None
         self._belongs: str | None = None
+        # The learner's, as it told them last.
+        self._counts: Mapping[str, int] = {}
         self._saving: Saving | None = None
         self._saving_metrics = SavingMetrics(self.registry)
         self.registry.register(TablesCollector(lambda: self._tables))
@@ -172,9 +174,10 @@ class ReplayRole:
             names = ", ".join(table.name for table in tables)
             logger.info("serving %s on port %d of every interface", names, options.port)
             self._restored, self._belongs = server.restored, None
+            self._counts = server.restored.counts if server.restored else {}
             if checkpoints is not None:
                 self._saving = Saving(
-                    server, options.checkpoint_seconds, self._source.counts, self._saving_metrics
+                    server, options.checkpoint_seconds, lambda: self._counts, self._saving_metrics
                 )
             self._observe(server, endpoint)
             instead = self._turn_until_stopped(server, description, endpoint)
@@ -191,7 +194,7 @@ class ReplayRole:
             instead = self._learner_wants_others(description)
             if instead is not None:
                 return instead
-            self._compare_counts()
+            self._ask_learner()
             if self._saving is not None:
                 self._saving.turn(self._tables)
         logger.info("stopping: %s", self._stop.reason)
@@ -226,19 +229,22 @@ class ReplayRole:
         )
         return wanted
 
-    def _compare_counts(self) -> None:
-        """Say to which of the learner's steps a restored checkpoint belongs, and where it is."""
-        if self._restored is None or self._belongs is not None:
+    def _ask_learner(self) -> None:
+        """Note how far the learner is, and once, how far it was when what is restored was saved.
+
+        It is asked all along, since it ends before replay saves for the last time.
+        """
+        counts = self._source.counts()
+        if not counts:
             return
-        learner = self._source.counts()
-        if not learner:
-            return
-        self._belongs = (
-            f"restored replay belongs to {_steps(self._restored.counts)}; "
-            f"the learner is at {_steps(learner)}"
-        )
-        equal = self._restored.counts == learner
-        logger.log(logging.INFO if equal else logging.WARNING, "%s", self._belongs)
+        self._counts = counts
+        if self._restored is not None and self._belongs is None:
+            saved = self._restored.counts
+            self._belongs = (
+                f"restored replay belongs to {_steps(saved)}; the learner is at {_steps(counts)}"
+            )
+            level = logging.INFO if saved == counts else logging.WARNING
+            logger.log(level, "%s", self._belongs)
 
 
 def _steps(counts: Mapping[str, int]) -> str:

@@ -24,7 +24,7 @@ ANSWER_SECONDS = 5.0
 class Saving:
     """Writes one server's checkpoints, in a thread, so that the main loop goes on turning.
 
-        saving = Saving(server, interval=300.0, counts=source.counts, metrics=metrics)
+        saving = Saving(server, interval=300.0, counts=learner_counts, metrics=metrics)
         while not stop.wait(1.0):
             saving.turn(server.info(timeout=5.0))
         saving.finish(endpoint.alive)
@@ -32,7 +32,7 @@ class Saving:
     Args:
         server: whose; just started.
         interval: seconds between checkpoints.
-        counts: asks for the learner's, to be kept beside each checkpoint.
+        counts: returns the learner's, to be kept beside each checkpoint.
         metrics: of all servers of this process.
 
     Attributes:
