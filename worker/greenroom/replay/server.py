@@ -123,7 +123,7 @@ class ReplayServer:
         return {name: _served_table(info) for name, info in answer.items()}
 
     def checkpoint(self, counts: Mapping[str, int]) -> ReplayCheckpoint:
-        """Write a checkpoint; takes as long as the disk needs. Peers are served meanwhile.
+        """Write a checkpoint; takes as long as the disk needs. Peers wait for moments of it only.
 
         Args:
             counts: the learner's, kept beside it.
