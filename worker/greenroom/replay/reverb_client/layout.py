@@ -9,7 +9,7 @@ Leaves of few bytes are *stored*: one literal of snappy's format holds them, and
 tensors stand first in the chunk. Keys have their highest bit set. So everything before
 the compressed leaves has a fixed length. It is a template with holes, filled for many
 items at once (`greenroom.replay.reverb_client.items`), and a pattern by which sampled
-items are recognised (`greenroom.replay.reverb_client.batches`), for which parsing each
+items are recognised (`greenroom.replay.reverb_client.reading`), for which parsing each
 message would cost more than everything else.
 """
 

@@ -46,6 +46,7 @@ _MESSAGES = {
         "table 2 string",
         "priority 5 double",
         "times_sampled 6 int32",
+        "inserted_at 7 bytes",  # Timestamp
         "flat_trajectory 8 bytes",  # Trajectory
     ],
     # --- inserting

@@ -142,6 +142,8 @@ class SampleReader:
 class _OurItems:
     """Reads items of the layout that this client writes, many at once.
 
+    The lengths of the messages inside an entry follow from the layout, and are not looked at.
+
     Attributes:
         held_back: how many of those last read had been held back by the limiter.
     """

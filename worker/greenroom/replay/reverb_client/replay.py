@@ -88,7 +88,7 @@ class ReverbReplay:
         highest = highest_priority(find_table(self._connection.tables, table))
         check_keys(keys)
         priorities = check_priorities(table, priorities, highest, len(keys))
-        request = field(1, table.encode()) + _encode_updates(keys, priorities)
+        request = encode_updates(table, keys, priorities)
         self._connection.call("MutatePriorities", request, _CALL_SECONDS)
 
     def info(self) -> Mapping[str, TableInfo]:
@@ -135,11 +135,11 @@ class ReverbReplay:
         self._connection.close()
 
 
-def _encode_updates(keys: Array, priorities: Array) -> bytes:
-    """Return the fields of new priorities in a ``MutatePrioritiesRequest``."""
+def encode_updates(table: str, keys: Array, priorities: Array) -> bytes:
+    """Return a ``MutatePrioritiesRequest``."""
     rows = np.empty((len(keys), 22), np.uint8)
     rows[:, :3] = [0x12, 20, 0x08]  # a message of 20 bytes: field 1, a varint of 10
     rows[:, 3:13] = encode_keys(keys)
     rows[:, 13] = 0x11  # field 2, a double
     rows[:, 14:] = np.ascontiguousarray(priorities)[:, None].view(np.uint8)
-    return rows.tobytes()
+    return field(1, table.encode()) + rows.tobytes()

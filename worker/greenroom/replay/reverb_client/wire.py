@@ -9,12 +9,11 @@ import numpy as np
 
 from greenroom.specs import Array
 
-VARINT: Final = rb"[\x80-\xff]*+[\x00-\x7f]"
-"""A pattern of any varint."""
+VARINT: Final = rb"[\x80-\xff]{0,8}+[\x00-\x7f]"
+"""A pattern of a varint of a number below 2**63."""
 
 KEY_BYTES: Final = 10
 """Length of the varint of a number that has its highest bit set."""
-
 
 _SHIFTS = np.arange(0, 7 * KEY_BYTES, 7, dtype=np.uint64)
 
