@@ -28,6 +28,16 @@ class Peer:
     def stop(self, port):
         self._servers.pop(port).stop()
 
+    def import_ours_too(self):
+        from reverb.cc import schema_pb2
+
+        from greenroom.replay.reverb_client.messages import SampleInfo
+
+        encoded = schema_pb2.SampleInfo(probability=0.5, table_size=3).SerializeToString()
+        ours = SampleInfo.FromString(encoded)
+        assert (ours.probability, ours.table_size) == (0.5, 3)
+        return schema_pb2.SampleInfo.DESCRIPTOR.full_name
+
     def write_trajectories(self, port, table, steps, chunk_lengths, items):
         """Append steps and create items with the official TrajectoryWriter.
 

@@ -51,6 +51,10 @@ class ServerLeaf(NamedTuple):
 def check_supported(table: Table) -> None:
     """Raise `ConfigurationError` if the table's items cannot be sent to a Reverb server."""
     signature = Signature(table)
+    if not signature.specs:
+        raise ConfigurationError(
+            f"Table {table.name!r}: items must have at least one leaf. Got: {table.signature}."
+        )
     for path, spec in zip(signature.paths, signature.specs, strict=True):
         if spec.dtype not in NUMBERS:
             raise ConfigurationError(
