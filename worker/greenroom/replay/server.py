@@ -39,9 +39,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # This process calls its own server alone; a proxy of the network cannot reach that.
 os.environ["no_grpc_proxy"] = "127.0.0.1"  # noqa: SIM112  gRPC reads it so
 try:
-    import reverb  # type: ignore[import-untyped]
-    import tensorflow as tf  # type: ignore[import-untyped]
-    from reverb.platform import checkpointers_lib  # type: ignore[import-untyped]
+    import reverb
+    import tensorflow as tf
+    from reverb.platform import checkpointers_lib
 except ImportError as error:
     raise ConfigurationError(
         "The replay server needs dm-reverb and TensorFlow, which are built for CPython 3.11 on "

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from greenroom.acting.actor import Actor
-from greenroom.core import Adder, Writer
+from greenroom.core import Writer
 from greenroom.errors import GreenroomError, LearnerUnavailable, ReplayTimeout, ReplayUnavailable
 from greenroom.replay.reverb_client import ReverbReplay
 from greenroom.roles.reporting import Reports, Standing
@@ -23,14 +23,14 @@ from greenroom_api import RLExperiment
 
 logger = logging.getLogger(__name__)
 
-VARIABLES_SECONDS = 0.05
+VARIABLES_SECONDS = 0.02
 # Asking costs the learner a third of a millisecond, whether or not there is an answer.
-MOST_REQUESTS_PER_SECOND = 200
+MOST_REQUESTS_PER_SECOND = 100
 # Each wait is this long at most, and then looks whether to stop.
 WAIT_SECONDS = 0.2
 FLUSH_SECONDS = 5.0
 # Enough to keep the server's connection busy; acting runs ahead of the limiter by so much.
-MIN_PENDING = 32
+MAX_PENDING = 32
 
 
 def run_actor(
@@ -104,16 +104,14 @@ class ActorRole:
         try:
             writer = replay.writer()
             self._pending = lambda: writer.pending
-            adder, self._actor = assemble_actor(
+            _, self._actor = assemble_actor(
                 self._experiment, builder, writer, self._variables, seeds
             )
             if self._wait_for_variables():
                 self._reports.start()
                 over = False
                 try:
-                    over = self._loop(
-                        ActingSide(environment, self._actor), self._actor, adder, writer
-                    )
+                    over = self._loop(ActingSide(environment, self._actor), self._actor, writer)
                 finally:
                     self._leave(writer, over)
                 if over:
@@ -134,9 +132,8 @@ class ActorRole:
                 return True
         return False
 
-    def _loop(self, acting: ActingSide, actor: Actor, adder: Adder, writer: Writer) -> bool:
+    def _loop(self, acting: ActingSide, actor: Actor, writer: Writer) -> bool:
         """Act; return whether the training is over (False: this process was asked to stop)."""
-        most_pending = max(MIN_PENDING, adder.max_items_per_step)
         standing: Standing | None = None
         while not self._context.stop:
             self._context.alive()
@@ -155,8 +152,8 @@ class ActorRole:
                 self._reports.hurry(WAIT_SECONDS)
                 if self._own_steps >= self._reports.allowed:
                     self._context.stop.wait(WAIT_SECONDS)  # others hold what is left
-            elif writer.pending > most_pending:
-                self._flush(writer, most_pending)
+            elif writer.pending > MAX_PENDING:
+                self._flush(writer)
             else:
                 self._step(acting, actor)
         return False
@@ -172,10 +169,10 @@ class ActorRole:
             self._waiting_for = None
             self._context.ready()
 
-    def _flush(self, writer: Writer, most_pending: int) -> None:
+    def _flush(self, writer: Writer) -> None:
         began = time.perf_counter()
         try:
-            writer.flush(WAIT_SECONDS, most_pending // 2)
+            writer.flush(WAIT_SECONDS, MAX_PENDING // 2)
         except ReplayUnavailable as error:
             self._wait_for(str(error))
         except ReplayTimeout:

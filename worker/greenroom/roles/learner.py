@@ -36,7 +36,7 @@ UNROLL = 20
 # The longest that a signal waits to be seen.
 BATCH_SECONDS = 0.2
 # Batches that are ready while one is learned from.
-PREFETCH = 2
+PREFETCH = 1
 
 
 @dataclass(frozen=True)

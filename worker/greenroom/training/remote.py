@@ -21,7 +21,7 @@ from greenroom.variables.service import LearnerService
 logger = logging.getLogger(__name__)
 
 # Copying variables takes a tenth of a millisecond and more; a small learner steps in two.
-PUBLISH_SECONDS = 0.02
+PUBLISH_SECONDS = 0.01
 INFO_SECONDS = 1.0
 WINDOW_SECONDS = 10.0
 RETURNS = 100

@@ -28,6 +28,8 @@ TIMEOUT_SECONDS: Final = 10.0
 
 CHANNEL_OPTIONS: Final = [
     ("grpc.max_receive_message_length", -1),
+    # A proxy of the network's does not know the addresses of a run.
+    ("grpc.enable_http_proxy", 0),
     # Clients would share one connection otherwise, and a report wait for a model.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),  # the processes of a run are not the web
