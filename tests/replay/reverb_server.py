@@ -56,18 +56,20 @@ class ReverbProcess:
     def stop(self, port):
         self.request("stop", port=port)
 
+    def send_signal(self, number):
+        self._process.send_signal(number)
+
     def kill(self):
         self._process.kill()
-        self.close()
+        self._process.wait()
 
     def close(self):
         self._process.stdin.close()
-        self._process.stdout.close()
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
+        self._process.stdout.close()
 
 
 def free_port():

@@ -71,7 +71,7 @@ class ReverbSampler:
 
         Items are admitted singly. A batch that is only partly filled at the deadline
         stays here, and the next call goes on with it. All arrays are the caller's own.
-        Up to a second more is taken to find out why a wait was in vain.
+        Up to two seconds more are taken to find out why a wait was in vain.
 
         Raises:
             ReplayTimeout: the limiter did not admit them all; the message says why.

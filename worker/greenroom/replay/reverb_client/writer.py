@@ -52,7 +52,8 @@ class ReverbWriter:
     An item is pending until it is confirmed. When the server goes away, what is pending is
     sent again, under the same keys, as soon as it is back: nothing pending is lost, and
     an item whose confirmation was lost may be inserted twice, if the first has left its
-    table already.
+    table already. (Reverb 0.14, when its ``stop`` is called, confirms all that it was sent,
+    also what it never admitted; a server that is killed does not.)
 
     A thread of the writer's own sends and receives, until replay is closed.
     """
@@ -120,7 +121,7 @@ class ReverbWriter:
     def flush(self, timeout: float, max_pending: int = 0) -> None:
         """Wait until at most ``max_pending`` items are pending, ``timeout`` seconds at most.
 
-        Up to one second more is taken to find out why it was in vain.
+        Up to a second more is taken to find out why it was in vain.
 
         Raises:
             ReplayTimeout: more are pending still; they stay, and flush may be called again.
