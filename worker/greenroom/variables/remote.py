@@ -32,7 +32,6 @@ CHANNEL_OPTIONS: Final = [
     ("grpc.enable_http_proxy", 0),
     # Clients would share one connection otherwise, and a report wait for a model.
     ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_http_proxy", 0),  # the processes of a run are not the web
     # A learner that was started again is found within a second, at another address too.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
