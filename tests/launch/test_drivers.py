@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from small import dqn, experiment, run
 
 from greenroom.errors import ConfigurationError, EnvironmentFault, GreenroomError
-from greenroom.training.assembly import assemble
-from greenroom.training.drivers import Limits
 from greenroom.launch.lockstep import LockstepDriver, check_window
 from greenroom.launch.overlapped import OverlappedDriver
 from greenroom.replay.embedded import EmbeddedReplay
 from greenroom.replay.tables import Fifo, RateLimiter, Table, Uniform
 from greenroom.specs import ArraySpec
+from greenroom.training.assembly import assemble
+from greenroom.training.drivers import Limits
 
 SPEC = ArraySpec((), np.dtype(np.float32))
 

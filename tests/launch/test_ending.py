@@ -12,8 +12,8 @@ from small import dqn, experiment, rows, run
 
 import greenroom
 from greenroom.errors import CheckpointError
-from greenroom.training.stopping import Reached, stop_reason
 from greenroom.observability.records import read_metrics
+from greenroom.training.stopping import Reached, stop_reason
 from greenroom_api import Stop
 
 

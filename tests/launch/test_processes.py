@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from small import SPEC, parameters
 
 from greenroom.observability.records import read_metrics
@@ -23,6 +26,12 @@ pytestmark = pytest.mark.slow
 ACTORS = 2
 ENVIRONMENTS = 2
 UNROLL = 20  # vector steps
+METRICS = {
+    "replay": "greenroom_replay_inserts",
+    "learner": "greenroom_learner_steps",
+    "actor": "greenroom_actor_environment_steps",
+    "evaluator": "greenroom_evaluator_evaluations",
+}
 
 
 class Run:
@@ -84,9 +93,30 @@ class Run:
         lines = output.splitlines()
         return self.process.returncode, json.loads(lines[-1]) if lines else {}, errors
 
+    def address(self, name: str) -> str:
+        """Return the URL of a role's endpoint, as the role logged it."""
+        found = re.findall(rf"{name} .*are at (http://\S+)", self.log())
+        return found[-1]
+
     def log(self) -> str:
         path = self.directory / "processes" / "logs" / "all.log"
         return path.read_text() if path.exists() else "(no log yet)"
+
+
+def check_endpoint(name: str, address: str) -> None:
+    """What every role tells: that it lives, that it is ready, its state and its metrics."""
+
+    def ask(path: str) -> str:
+        with urllib.request.urlopen(address + path, timeout=5) as answer:
+            return answer.read().decode()
+
+    assert ask("/healthz") == "alive\n"
+    assert ask("/readyz") == "ready\n"
+    status = json.loads(ask("/status"))
+    assert (status["role"], status["ready"]) == (name, True)
+    metrics = {family.name for family in text_string_to_metric_families(ask("/metrics"))}
+    assert METRICS[name.split("-")[0]] in metrics
+    assert "process_resident_memory_bytes" in metrics
 
 
 def _command(pid: int) -> list[str]:
@@ -117,6 +147,9 @@ def test_each_role_is_killed_in_turn_and_the_run_succeeds(tmp_path: Path) -> Non
         loaded = "tensorflow" in Path(f"/proc/{pid}/maps").read_text()
         assert loaded == (name == "replay"), f"TensorFlow in {name}: {loaded}"
 
+    for name in pids:
+        check_endpoint(name, run.address(name))
+
     for name in ("actor-0", "evaluator", "replay", "learner"):
         steps = run.rows("train")[-1]["environmentSteps"]
         os.kill(pids[name], signal.SIGKILL)
@@ -144,7 +177,7 @@ def test_an_interrupted_run_goes_on_in_one_process_and_back(tmp_path: Path) -> N
     run.process.send_signal(signal.SIGINT)
     status, summary, errors = run.finish()
     assert status == 130, errors + run.log()
-    assert summary["state"] == "Interrupted"
+    assert (summary["state"], summary["reason"]) == ("Interrupted", "SIGINT")
     first = summary["environmentSteps"]
     assert 1_000 <= first < 6_000
     assert _gone(pids)()

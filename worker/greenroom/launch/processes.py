@@ -260,7 +260,16 @@ class _Ending:
         left = self._left()
         if request.signal is None or left.state == "Succeeded":
             return left
-        return replace(left, state="Interrupted", signal=request.signal.value)
+        # The learner was ended by this process, whose user asked for it.
+        result = replace(
+            left,
+            state="Interrupted",
+            reason=request.signal.name,
+            message=left.message.replace("SIGTERM", request.signal.name),
+            signal=request.signal.value,
+        )
+        self._directory.write_summary(result)
+        return result
 
     def _left(self) -> Result:
         left = self._directory.read_summary()

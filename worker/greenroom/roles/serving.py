@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from greenroom.errors import ConfigurationError
 from greenroom.observability.endpoint import Endpoint
 from greenroom.roles import settings
 from greenroom.roles.lifetime import RoleStop, stop_requested
+
+logger = logging.getLogger(__name__)
 
 Status = Callable[[], Mapping[str, Any]]
 Figures = Callable[[], Mapping[str, float]]
@@ -49,6 +52,7 @@ class RoleContext:
             status=lambda: self._status(),
             routes=self._routes,
         )
+        logger.info("status and metrics are at http://%s:%d", host, self._endpoint.port)
         registry.register(_Figures(lambda: self._figures()))
         ProcessCollector(registry=registry)
 
