@@ -9,14 +9,14 @@ batches of 256, then writes one row at a time and waits until it is confirmed. B
 ask for two batches ahead. The official client is the TrajectoryWriter with one chunk for
 a row (for unrolls: one chunk of 20 steps), and the TrajectoryDataset, batched.
 
-The tables give medians; CPU is the client's own, over all its threads.
+The tables give medians; CPU is the client's own, over all its threads. The first table is
+of importing the client, alone in a process.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import socket
 import statistics
 import subprocess
@@ -168,20 +168,16 @@ class Reverb:
             yield sample.data
 
 
-CONTESTANTS = {"greenroom": Greenroom, "reverb": Reverb}
+CONTESTANTS: dict[str, type[Greenroom | Reverb]] = {"greenroom": Greenroom, "reverb": Reverb}
+MODULES = {"greenroom": "greenroom.replay.reverb_client", "reverb": "reverb"}
 
 
 def measure(contestant: str, kind: str, port: int) -> Figures:
     """Run in a process of the contestant's own."""
-    began = time.perf_counter()
     client = CONTESTANTS[contestant](port, kind)
-    figures = {
-        "import s": time.perf_counter() - began,
-        "MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
     rows = ROWS[kind](np.random.default_rng(0))
     client.write(rows, 0)
-    figures |= timed("insert", lambda: client.write(rows, MOST_PENDING), TOGETHER)
+    figures = timed("insert", lambda: client.write(rows, MOST_PENDING), TOGETHER)
     client.write(rows, 0)
 
     batches = client.batches()
@@ -195,7 +191,7 @@ def measure(contestant: str, kind: str, port: int) -> Figures:
         assert batch["observation"].shape[0] == BATCH
 
     figures |= timed("sample", sample, BATCH)
-    figures["sample p99 ms"] = float(np.percentile(latencies, 99)) * 1000
+    figures["batch p99 ms"] = float(np.percentile(latencies, 99)) * 1000
 
     one = {name: leaf[:1] for name, leaf in rows.items()}
     latencies.clear()
@@ -203,7 +199,7 @@ def measure(contestant: str, kind: str, port: int) -> Figures:
         began = time.perf_counter()
         client.write(one, 0)
         latencies.append(time.perf_counter() - began)
-    figures["insert p99 ms"] = float(np.percentile(latencies, 99)) * 1000
+    figures["one insert p99 ms"] = float(np.percentile(latencies, 99)) * 1000
     return figures
 
 
@@ -214,7 +210,7 @@ def timed(what: str, call: Callable[[], None], items: int) -> Figures:
         call()
         count += items
     cpu = time.process_time() - cpu
-    return {f"{what}s/s": count / elapsed, f"{what} CPU s/M": cpu / count * 1e6}
+    return {f"{what}s/s": count / elapsed, f"{what} CPU s/million": cpu / count * 1e6}
 
 
 # --- the run --------------------------------------------------------------------------------
@@ -263,26 +259,44 @@ def run(contestant: str, kind: str) -> Figures:
     return figures
 
 
-def compare(kind: str, repetitions: int) -> None:
+def import_alone(contestant: str, _: str) -> Figures:
+    program = (
+        "import time; began = time.perf_counter(); "
+        f"import {MODULES[contestant]}; import_s = time.perf_counter() - began; "
+        "import resource; kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; "
+        "print(import_s, kib / 1024)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True
+    )
+    seconds, mebibytes = map(float, done.stdout.split())
+    return {"import s": seconds, "MiB": mebibytes}
+
+
+def compare(title: str, measure: Callable[[str, str], Figures], repetitions: int) -> None:
     results: dict[str, list[Figures]] = {name: [] for name in CONTESTANTS}
     for _ in range(repetitions):
         for name, runs in results.items():
-            runs.append(run(name, kind))
-    titles = list(results["greenroom"][0])
-    print(f"\n| {kind} | {' | '.join(titles)} |")
-    print("|---" * (len(titles) + 1) + "|")
+            runs.append(measure(name, title))
+    columns = list(results["greenroom"][0])
+    print(f"\n| {title} | {' | '.join(columns)} |")
+    print("|---" * (len(columns) + 1) + "|")
     medians = {
-        name: [statistics.median(figures[title] for figures in runs) for title in titles]
+        name: [statistics.median(figures[column] for figures in runs) for column in columns]
         for name, runs in results.items()
     }
     for name, values in medians.items():
-        print(f"| {name} | {' | '.join(f'{value:,.4g}' for value in values)} |")
+        print(f"| {name} | {' | '.join(map(cell, values))} |")
     ratios = [ours / peer for ours, peer in zip(*medians.values(), strict=True)]
     print(f"| ratio | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |", flush=True)
 
 
+def cell(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--kind", choices=ROWS, help="one kind of row alone")
     parser.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
@@ -294,8 +308,9 @@ def main() -> None:
     elif options.contestant:
         print(json.dumps(measure(options.contestant, options.kind, options.port)))
     else:
+        compare("import", import_alone, options.repetitions)
         for kind in [options.kind] if options.kind else ROWS:
-            compare(kind, options.repetitions)
+            compare(kind, run, options.repetitions)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ import sys
 import threading
 import time
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import numpy as np
 import pytest
 from replay_tools import NUMBER, insert, make_table, numbers
@@ -14,11 +16,13 @@ from reverb_server import free_port
 from greenroom.errors import (
     ConfigurationError,
     ReplayClosed,
+    ReplayDataError,
     ReplayTimeout,
     ReplayUnavailable,
     SignatureError,
 )
-from greenroom.replay.reverb_client import ReverbReplay
+from greenroom.replay.reverb_client import ReverbReplay, messages
+from greenroom.replay.reverb_client.tensors import encode_shape
 from greenroom.replay.tables import Prioritized, RateLimiter, Table
 from greenroom.specs import ArraySpec
 
@@ -363,3 +367,82 @@ def test_close_ends_all_threads(serve, connect):
     while set(threading.enumerate()) - before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not set(threading.enumerate()) - before
+
+
+# --- servers and writers that are wrong -------------------------------------------------------
+
+
+def test_an_item_that_another_client_wrote_wrong_is_left_out(serve, connect):
+    """The server checks nothing, so that anybody's mistake comes out again."""
+    table = Table.queue("t", 10, NUMBER)
+    address = serve(table)
+    replay = connect(address, table)
+    writer = replay.writer()
+    writer.insert("t", numbers(1), np.ones(1))
+    writer.flush(timeout=5.0)
+    with grpc.insecure_channel(address) as channel:
+        insert_stream = channel.stream_stream(messages.SERVICE + "InsertStream")
+        next(iter(insert_stream(iter([corrupt_item(key=7), b""]), timeout=10.0)))
+    writer.insert("t", numbers(2, 3), np.ones(2))
+    writer.flush(timeout=5.0)
+
+    sampler = replay.sampler("t")
+    with pytest.raises(ReplayDataError, match="Table 't', item 7: A tensor must be intact"):
+        sampler.sample(3, timeout=5.0)
+    assert sampler.sample(3, timeout=5.0).data.tolist() == [1, 2, 3]
+
+
+def corrupt_item(key):
+    trajectory = messages.Trajectory(
+        columns=[{"squeeze": True, "chunk_slices": [{"chunk_key": key, "length": 1}]}]
+    )
+    tensor = {"dtype": 9, "tensor_shape": encode_shape((1,)), "tensor_content": b"\x08\xff\xff"}
+    chunk = {"chunk_key": key, "data": {"tensors": [tensor]}, "data_tensors_len": 1}
+    item = {
+        "key": key,
+        "table": "t",
+        "priority": 1.0,
+        "flat_trajectory": trajectory.SerializeToString(),
+    }
+    return messages.InsertRequest(chunks=[chunk], items=[item]).SerializeToString()
+
+
+class NoReverb(grpc.GenericRpcHandler):
+    """Answers as Reverb does, until it is asked for samples: then nonsense, once."""
+
+    def __init__(self):
+        self.nonsense = 0
+        structure = {"tensor_spec": {"dtype": 9}}
+        limits = {"samples_per_insert": 1.0, "min_size_to_sample": 1}
+        self._info = messages.ServerInfoResponse(
+            table_info=[{"name": "t", "signature": structure, "rate_limiter_info": limits}]
+        ).SerializeToString()
+
+    def service(self, details):
+        if details.method.endswith("ServerInfo"):
+            return grpc.unary_unary_rpc_method_handler(lambda request, context: self._info)
+        return grpc.stream_stream_rpc_method_handler(self.sample)
+
+    def sample(self, requests, context):
+        for _ in requests:
+            if self.nonsense == 0:
+                self.nonsense += 1
+                yield b"\x0a\x7fnonsense"
+            else:
+                context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "Rate Limiter: Timeout exceeded")
+
+
+def test_a_stream_of_nonsense_is_ended_and_another_begun(connect):
+    server = grpc.server(ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers([NoReverb()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        sampler = connect(f"127.0.0.1:{port}", make_table()).sampler("t")
+        with pytest.raises(ReplayDataError, match="whole entries"):
+            sampler.sample(1, timeout=5.0)
+        with pytest.raises(ReplayTimeout, match="waited 1 s") as caught:
+            sampler.sample(1, timeout=1.0)
+        assert type(caught.value) is ReplayTimeout  # the new stream is told what the limiter says
+    finally:
+        server.stop(None).wait(5.0)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import grpc
 
-from greenroom.errors import ReplayClosed, ReplayUnavailable, SignatureError
+from greenroom.errors import GreenroomError, ReplayClosed, ReplayUnavailable, SignatureError
 from greenroom.replay.arguments import deadline_after
 from greenroom.replay.limiter import Limiter
 from greenroom.replay.reverb_client import messages
@@ -126,20 +126,23 @@ class Connection:
         for name, info in self._probe().items():
             check_signature(self.tables[name], info.signature)
 
-    def limiter(self, table: str) -> Limiter:
-        """Return where a table's limiter stands, to say what it waits for.
+    def limiters(self) -> dict[str, Limiter]:
+        """Return where each table's limiter stands, to say what it waits for.
 
         Raises:
-            ReplayUnavailable: the server does not answer.
+            SignatureError: the server lacks one of our tables.
+            ReplayUnavailable: it does not answer.
             ReplayClosed: replay was closed.
         """
-        return read_limiter(self._probe()[table])
+        return {name: read_limiter(info) for name, info in self._probe().items()}
 
     def _probe(self) -> dict[str, Any]:
         return self._read_info(self._call_once("ServerInfo", b"", PROBE_SECONDS))
 
-    def lost(self, what: str, error: Exception) -> ReplayUnavailable:
-        """Return the error of a stream of ``what`` that ended."""
+    def lost(self, what: str, error: Exception) -> GreenroomError:
+        """Return the error of a stream of ``what`` that ended, or could not begin."""
+        if isinstance(error, GreenroomError):
+            return error
         return ReplayUnavailable(
             f"The replay server at {self.address} must keep a stream of {what}. "
             f"Got: {describe(error)}."

@@ -184,7 +184,7 @@ class ReverbSampler:
         if self._failure is not None:
             raise ReplayUnavailable(f"{waited}. {self._failure}")
         try:
-            limiter = self._connection.limiter(self._table)
+            limiter = self._connection.limiters()[self._table]
         except ReplayUnavailable as error:
             raise ReplayUnavailable(f"{waited}. {error}") from None
         why = limiter.why_no_sample()
@@ -208,12 +208,9 @@ class ReverbSampler:
                     self._connection.check_tables()
                     connected = True
                 self._exchange()
-            except grpc.RpcError as error:
-                connected = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            except (grpc.RpcError, GreenroomError, ValueError) as error:
+                connected = _is_limiter(error)
                 self._end(None if connected else self._connection.lost("samples", error))
-            except (GreenroomError, ValueError) as error:
-                connected = False
-                self._end(error if isinstance(error, GreenroomError) else None)
             if not connected:
                 closed.wait(RETRY_SECONDS)
 
@@ -251,3 +248,10 @@ class ReverbSampler:
         with self._changed:
             self._stream += 1
             self._changed.notify_all()
+
+
+def _is_limiter(error: Exception) -> bool:
+    """Whether a stream ended because nothing was admitted for as long as a request waits."""
+    if not isinstance(error, grpc.Call):
+        return False
+    return bool(error.code() is grpc.StatusCode.DEADLINE_EXCEEDED)

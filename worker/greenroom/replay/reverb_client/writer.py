@@ -155,14 +155,14 @@ class ReverbWriter:
             raise SignatureError(str(self._failure))
 
     def _raise_why(self, waiting: Mapping[str, int], timeout: float) -> NoReturn:
+        try:
+            limiters = self._connection.limiters()
+        except ReplayUnavailable as error:
+            raise _unavailable(waiting, timeout, error) from None
         reasons = []
         for table, count in waiting.items():
-            try:
-                limiter = self._connection.limiter(table)
-            except ReplayUnavailable as error:
-                raise _unavailable(waiting, timeout, error) from None
-            why = limiter.why_no_insert()
-            if limiter.insertable(1):
+            why = limiters[table].why_no_insert()
+            if limiters[table].insertable(1):
                 why = "the server has not confirmed them yet, though its limiter admits inserts"
             reasons.append(
                 f"Table {table!r} waited {timeout:.3g} s to insert {count} items: {why}."
@@ -202,10 +202,9 @@ class ReverbWriter:
         raise ReplayUnavailable(f"The replay server at {self._connection.address} ended a stream.")
 
     def _fail(self, error: Exception) -> None:
-        if not isinstance(error, GreenroomError):
-            error = self._connection.lost("inserts", error)
         with self._changed:
-            self._connected, self._failure = False, error
+            self._connected = False
+            self._failure = self._connection.lost("inserts", error)
             self._stream += 1
             self._changed.notify_all()
 
