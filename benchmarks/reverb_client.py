@@ -7,7 +7,8 @@ process per contestant and repetition; contestants take turns. A client writes r
 eight at a time, as eight environments would, with at most 256 unconfirmed, then samples
 batches of 256, then writes one row at a time and waits until it is confirmed. Both
 ask for two batches ahead. The official client is the TrajectoryWriter with one chunk for
-a row (for unrolls: one chunk of 20 steps), and the TrajectoryDataset, batched.
+a row (for unrolls: one chunk of 20 steps), and the TrajectoryDataset, batched. Rows share
+nothing here; an official writer could let two transitions in a row share a frame.
 
 The tables give medians; CPU is the client's own, over all its threads. The first table is
 of importing the client, alone in a process.

@@ -227,6 +227,7 @@ class Sampler(Protocol):
         Raises:
             ReplayTimeout: the limiter did not admit them all; the message says why.
             ReplayUnavailable: the server does not answer.
+            ReplayDataError: the server sent an item that cannot be read; it is left out.
             ReplayClosed: replay was closed.
         """
 

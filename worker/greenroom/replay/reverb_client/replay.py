@@ -18,7 +18,9 @@ from greenroom.replay.reverb_client.writer import ReverbWriter
 from greenroom.replay.tables import Table, TableInfo
 from greenroom.specs import Array
 
-_CALL_SECONDS: Final = 30.0
+_INFO_SECONDS: Final = 30.0
+# A learner sends one with each batch, and is not to stand still for a server that is away.
+_UPDATE_SECONDS: Final = 2.0
 
 
 class ReverbReplay:
@@ -82,14 +84,14 @@ class ReverbReplay:
         Raises:
             ValueError: a priority is negative or not finite, or keys are not uint64 [B];
                 no priority was changed.
-            ReplayUnavailable: the server did not answer in 30 seconds.
+            ReplayUnavailable: the server did not answer in 2 seconds.
             ReplayClosed: replay was closed.
         """
         highest = highest_priority(find_table(self._connection.tables, table))
         check_keys(keys)
         priorities = check_priorities(table, priorities, highest, len(keys))
         request = encode_updates(table, keys, priorities)
-        self._connection.call("MutatePriorities", request, _CALL_SECONDS)
+        self._connection.call("MutatePriorities", request, _UPDATE_SECONDS)
 
     def info(self) -> Mapping[str, TableInfo]:
         """Return each table's state now, by name.
@@ -105,7 +107,7 @@ class ReverbReplay:
             ReplayClosed: replay was closed.
         """
         infos = {}
-        for name, info in self._connection.server_info(_CALL_SECONDS).items():
+        for name, info in self._connection.server_info(_INFO_SECONDS).items():
             limiter = read_limiter(info)
             with self._lock:
                 insert_wait = sum(writer.wait_seconds[name] for writer in self._writers)

@@ -41,8 +41,8 @@ class ReverbSampler:
     Args:
         connection: to the server.
         table: where to sample.
-        prefetch: how many samples to ask for beyond those of the present call. With 0 a
-            call asks for its own, and has no request open when it returns. With more,
+        prefetch: up to how many samples to ask for beyond those of the present call. With 0
+            a call asks for its own, and has no request open when it returns. With more,
             samples travel while the consumer works on those before: they are drawn up to
             so many samples early, and count as sampled even if nobody fetches them.
 
@@ -108,9 +108,10 @@ class ReverbSampler:
 
     def _ask(self, missing: int, seconds: float) -> None:
         """Ask for samples, ahead of need as far as that is wanted."""
-        samples = missing + self._prefetch - self._reader.expected
-        if samples <= 0:
+        # A request costs as much as some 50 samples do: none before half of them have come.
+        if self._reader.expected >= missing + self._prefetch // 2:
             return
+        samples = missing + self._prefetch - self._reader.expected
         if self._prefetch or seconds > _MOST_REQUEST_SECONDS:
             seconds = _MOST_REQUEST_SECONDS
         request = messages.SampleRequest(
