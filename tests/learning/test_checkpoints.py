@@ -154,6 +154,15 @@ except Exception as error:
     assert [path.name for path in tmp_path.iterdir()] == ["000000-step-1"]
 
 
+def test_a_directory_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    checkpoints = store(tmp_path / "checkpoints")
+    (tmp_path / "checkpoints").rmdir()
+    (tmp_path / "checkpoints").write_text("no directory")
+    for use in (lambda: save(checkpoints, 10), checkpoints.load_newest, checkpoints.folders):
+        with pytest.raises(CheckpointError, match=r"can be read\. Got: .*: Not a directory\."):
+            use()
+
+
 def test_the_manifest_is_plain_json(tmp_path: Path) -> None:
     path = save(store(tmp_path), 10)
     manifest = json.loads((path / "manifest.json").read_text())

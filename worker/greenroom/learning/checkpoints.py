@@ -110,7 +110,11 @@ class CheckpointStore:
         return final
 
     def folders(self) -> list[Path]:
-        """Return the checkpoints' folders, oldest first."""
+        """Return the checkpoints' folders, oldest first.
+
+        Raises:
+            CheckpointError: the directory cannot be read.
+        """
         return _folders(self._directory)
 
     def load_newest(self) -> Checkpoint:
@@ -184,7 +188,12 @@ def newest_environment_steps(directory: Path) -> int:
 
 
 def _folders(directory: Path) -> list[Path]:
-    found = [path for path in directory.iterdir() if FOLDER_NAME.fullmatch(path.name)]
+    try:
+        found = [path for path in directory.iterdir() if FOLDER_NAME.fullmatch(path.name)]
+    except OSError as error:
+        raise CheckpointError(
+            f"Checkpoints need a directory that can be read. Got: {directory}: {error.strerror}."
+        ) from error
     return sorted(found, key=_number)
 
 
