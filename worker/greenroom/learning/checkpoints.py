@@ -182,7 +182,11 @@ class CheckpointStore:
 
 
 def newest_environment_steps(directory: Path) -> int:
-    """Return the environment steps of the newest checkpoint, without reading it; 0 if none."""
+    """Return the environment steps of the newest checkpoint, without reading it; 0 if none.
+
+    Raises:
+        CheckpointError: the directory cannot be read.
+    """
     folders = _folders(directory) if directory.is_dir() else []
     return int(folders[-1].name.rsplit("-", 1)[1]) if folders else 0
 
