@@ -33,11 +33,12 @@ class Peer:
     def __init__(self, lines):
         self.lines = lines
         self.server = None
+        self.checkpoints = None
 
     def start(self, tables, port, directory=None):
         self.lines.clear()
-        checkpoints = ReplayCheckpoints(Path(directory)) if directory else None
-        self.server = ReplayServer(tables_from_json(tables), port, checkpoints)
+        self.checkpoints = ReplayCheckpoints(Path(directory)) if directory else None
+        self.server = ReplayServer(tables_from_json(tables), port, self.checkpoints)
         self.client = reverb.Client(f"127.0.0.1:{port}")
         restored = self.server.restored
         return {
@@ -49,6 +50,9 @@ class Peer:
         if self.server:
             self.server.stop()
             self.server = None
+        if self.checkpoints:
+            self.checkpoints.close()
+            self.checkpoints = None
 
     def insert(self, table, values):
         for value in values:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +64,10 @@ class Peer:
         line = self._process.stdout.readline()
         assert line, f"no answer to {name}: {self.errors.read_text()}"
         return json.loads(line)
+
+    @property
+    def pid(self):
+        return self._process.pid
 
     def start(self, directory, *tables):
         self.ask("stop")
@@ -162,7 +167,8 @@ def test_a_restart_restores_items_and_the_limiters_counts(peer, saved):
 def test_only_the_newest_checkpoint_is_kept(peer, saved):
     peer.insert(table="t", values=[5])
     assert Path(peer.checkpoint(counts={})) == saved / "000002"
-    assert sorted(path.name for path in saved.iterdir()) == ["000002", "reverb.log", "writing"]
+    found = sorted(path.name for path in saved.iterdir())
+    assert found == [".lock", "000002", "reverb.log", "writing"]
     assert not list((saved / "writing").iterdir())
     assert peer.start(saved, TABLE)["restored"]["counts"] == {}
     assert peer.info()["t"]["size"] == 5
@@ -196,6 +202,21 @@ def test_a_half_written_checkpoint_is_swept_away(peer, saved):
     (saved / "writing" / "2026-01-01T00:00:00" / "DONE").unlink()
     assert peer.start(saved, TABLE)["restored"]["path"] == str(saved / "000001")
     assert not list((saved / "writing").iterdir())
+
+
+def test_a_directory_has_one_server_at_a_time(peer, saved):
+    being_written = saved / "writing" / "2026-01-01T00:00:00"
+    being_written.mkdir()
+    told = rf"by one server at a time\. Got: {saved}, where process {peer.pid} writes its own\."
+    with pytest.raises(CheckpointError, match=told):
+        ReplayCheckpoints(saved)
+    assert being_written.exists()
+    peer.stop()
+    with closing(ReplayCheckpoints(saved)):
+        assert not being_written.exists()
+        refused = peer.ask("start", tables=tables_to_json([TABLE]), port=1, directory=str(saved))
+        assert f"where process {os.getpid()} writes its own" in refused["error"]
+    assert peer.start(saved, TABLE)["restored"]["path"] == str(saved / "000001")
 
 
 def cut(folder):
@@ -302,9 +323,14 @@ def test_without_a_directory_nothing_is_saved(peer):
     assert refused["error"] == "CheckpointError: A replay checkpoint needs a directory. Got: none."
 
 
-def test_what_reverb_prints_goes_to_its_own_file(peer, saved):
-    peer.stop()
-    assert "Stored checkpoint" in (saved / "reverb.log").read_text()
+def test_what_reverb_prints_goes_to_its_own_file_one_checkpoint_at_a_time(peer, saved):
+    first = (saved / "reverb.log").read_text()
+    assert first.count("Stored checkpoint") == 1
+    peer.checkpoint(counts={})
+    second = (saved / "reverb.log").read_text()
+    assert second.count("Stored checkpoint") == 1
+    assert second != first
+    assert "\0" not in second  # what is left of a file that was cut under its writer
     assert "tfrecord_checkpointer" not in peer.errors.read_text()
 
 
@@ -319,12 +345,23 @@ def test_the_directory_may_come_back(peer, saved):
 
 
 def test_what_cannot_be_written_is_an_error_of_the_checkpoint(tmp_path):
-    checkpoints = ReplayCheckpoints(tmp_path)
-    with pytest.raises(CheckpointError, match="must fit on the disk of"):
-        checkpoints.take(tmp_path / "writing" / "absent", tables_to_json([TABLE]), {})
-    (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="need a directory that can be written"):
-        ReplayCheckpoints(tmp_path / "file")
+    directory = tmp_path / "replay"
+    with closing(ReplayCheckpoints(directory)) as checkpoints:
+        with pytest.raises(CheckpointError, match="must fit on the disk of"):
+            checkpoints.take(directory / "writing" / "absent", tables_to_json([TABLE]), {})
+        shutil.rmtree(directory)
+        with pytest.raises(CheckpointError, match="need a directory that can be read"):
+            list(checkpoints.whole())
+    directory.write_text("")
+    with pytest.raises(CheckpointError, match="need a directory that can be read"):
+        ReplayCheckpoints(directory)
+    directory.unlink()
+    directory.mkdir()
+    (directory / "writing").write_text("in the way")
+    with pytest.raises(CheckpointError, match="need a directory that can be read"):
+        ReplayCheckpoints(directory)
+    (directory / "writing").unlink()
+    ReplayCheckpoints(directory).close()  # those that failed hold no lock
 
 
 def test_a_missing_reverb_says_what_to_install():

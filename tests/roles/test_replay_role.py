@@ -43,17 +43,20 @@ try:
 finally:
     print("imported:", *sorted({"gymnasium", "tensorflow", "torch"} & set(sys.modules)))
 """
+COMMAND = ("role", "replay", "--follow-stdin")
 
 
 class Role:
-    """A process of ``greenroom role replay``."""
+    """A process of ``greenroom role replay``, which runs ``before`` ahead of it."""
 
-    def __init__(self, log: Path, port: int, http_port: int, *arguments: str) -> None:
+    def __init__(
+        self, log: Path, port: int, http_port: int, *arguments: str, before: str = ""
+    ) -> None:
         self.http_port = http_port
         self.log = log
         with log.open("w") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, "role", "replay", "--follow-stdin", *arguments],
+                [sys.executable, "-c", before + PROGRAM, *COMMAND, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -109,8 +112,8 @@ class Role:
 
 
 @contextmanager
-def running(log: Path, ports: tuple[int, int], *arguments: str) -> Iterator[Role]:
-    role = Role(log, *ports, *arguments)
+def running(log: Path, ports: tuple[int, int], *arguments: str, before: str = "") -> Iterator[Role]:
+    role = Role(log, *ports, *arguments, before=before)
     try:
         yield role
     finally:
@@ -182,6 +185,7 @@ def test_replay_lives_through_what_happens_to_a_run(tmp_path: Path, ports: Reser
             assert status["restored"] is None
             check_metrics(role, saved)
             check_second(tmp_path, port, ports.take())
+            check_second_in_directory(tmp_path, (ports.take(), ports.take()), directory, role)
         role.process.send_signal(signal.SIGKILL)
         assert role.end() == -signal.SIGKILL
 
@@ -273,6 +277,23 @@ def check_second(tmp_path: Path, port: int, http_port: int) -> None:
         )
 
 
+def check_second_in_directory(
+    tmp_path: Path, ports: tuple[int, int], directory: Path, first: Role
+) -> None:
+    """A second replay in the directory is refused, and what the first has there stays."""
+    held = sorted(directory.iterdir())
+    arguments = ("--tables", str(tmp_path / "tables.json"), "--checkpoint-directory")
+    with running(tmp_path / "second.log", ports, *arguments, str(directory)) as second:
+        assert second.end() == 1
+        assert (
+            "Replay checkpoints are written by one server at a time. Got: "
+            f"{directory}, where process {first.process.pid} writes its own."
+            in second.log.read_text()
+        )
+        assert second.lines()[-1] == "imported:"
+    assert sorted(directory.iterdir()) == held
+
+
 def check_lines(lines: list[str]) -> None:
     """Every line is one of the log: neither Reverb nor TensorFlow adds to it."""
     assert lines.pop() == "imported: tensorflow"
@@ -342,6 +363,56 @@ def test_a_checkpoint_that_fails_is_told_and_tried_again(
         assert role.ask("/readyz") == (200, "ready\n")
         assert "greenroom_replay_checkpoint_failures_total 0.0" not in role.ask("/metrics")[1]
         (directory / "writing").unlink()
+        role.wait_for_line("replay saved")
+
+
+# A disk that takes nothing while the file is there, and seconds in the place of minutes.
+HANGING_DISK = """
+import functools, os, pathlib, time
+def fsync(descriptor, hanging=pathlib.Path({hanging!r}), fsync=os.fsync):
+    while hanging.exists():
+        time.sleep(0.05)
+    fsync(descriptor)
+os.fsync = fsync
+import greenroom.roles.replay_saving
+greenroom.roles.replay_saving.LONGEST_SECONDS = 6.0
+import greenroom.roles.replay as role
+role.Endpoint = functools.partial(role.Endpoint, stalled_seconds=4.0)
+"""
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_hangs_is_left_to_whoever_probes(
+    tmp_path: Path, ports: ReservedPorts
+) -> None:
+    hanging, port = tmp_path / "hanging", ports.take()
+    (tmp_path / "tables.json").write_text(json.dumps(tables_to_json([TABLE])))
+    arguments = ("--tables", str(tmp_path / "tables.json"), "--checkpoint-interval", "0.5")
+    arguments += ("--checkpoint-directory", str(tmp_path / "replay"))
+    before = HANGING_DISK.format(hanging=str(hanging))
+    with (
+        running(tmp_path / "log", (port, ports.take()), *arguments, before=before) as role,
+        replay_at(port) as replay,
+    ):
+        role.wait_until_ready()
+        hanging.touch()
+        insert(replay, 1)
+        role.wait_for("checkpoint", lambda: list((tmp_path / "replay" / "writing").iterdir()))
+        began = time.monotonic()
+        # Longer than the main loop may stand still: it turns, and a checkpoint may take its time.
+        while time.monotonic() - began < 5.0:
+            assert role.ask("/healthz") == (200, "alive\n")
+            time.sleep(0.1)
+        role.wait_for("end of patience", lambda: role.ask("/healthz")[0] == 503)
+        role.wait_for_line("ERROR a checkpoint must be written within 6 s; the disk of")
+        assert count(role, "ERROR") == 1
+        status, why = role.ask("/readyz")
+        assert status == 503
+        assert f"the disk of {tmp_path / 'replay'} has not taken it, for" in why
+        insert(replay, 2)  # peers are served all along
+        hanging.unlink()
+        role.wait_until_ready()
+        assert role.ask("/healthz") == (200, "alive\n")
         role.wait_for_line("replay saved")
 
 

@@ -6,6 +6,7 @@ one that is not what peers expect blocks them for good. So what it wrote is move
 folder here, beside a description of the tables that it holds::
 
     replay/
+      .lock               held by the server that writes here, whose process id is in it
       writing/            where Reverb writes; what a killed process left is swept away
       000007/             the newest checkpoint
         manifest.json     tables, the learner's counts, the size of each file
@@ -18,6 +19,7 @@ before it goes only then: a process may die at any moment.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -25,6 +27,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = 1
-KEPT: Final = 1
+LOCK: Final = ".lock"
 WRITING: Final = "writing"
 FOLDER_NAME: Final = re.compile(r"\d{6,}")
 
@@ -60,28 +63,37 @@ class ReplayCheckpoint:
 
 
 class ReplayCheckpoints:
-    """The checkpoints of one replay server.
+    """The checkpoints of one replay server, whose directory is locked until this is closed.
 
-        checkpoints = ReplayCheckpoints(directory)
-        for checkpoint in checkpoints.whole():            # the newest first
-            ...
-        written = ...                                     # by Reverb, in checkpoints.writing
-        checkpoints.take(written, tables, counts)
+        with closing(ReplayCheckpoints(directory)) as checkpoints:
+            for checkpoint in checkpoints.whole():        # the newest first
+                ...
+            written = ...                                 # by Reverb, in checkpoints.writing
+            checkpoints.take(written, tables, counts)
 
     Args:
-        directory: where the folders are; made if absent. One server writes there at a time.
+        directory: where the folders are; made if absent.
 
     Attributes:
+        directory: that, as an absolute path.
         writing: where Reverb is to write.
 
     Raises:
-        CheckpointError: the directory cannot be written.
+        CheckpointError: the directory cannot be written, or another process holds its lock.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
         self.writing = self.directory / WRITING
-        self.sweep()
+        with ExitStack() as stack:
+            # Before the sweep, which would take from another server what it is writing.
+            stack.enter_context(_locked(self.directory))
+            self.sweep()
+            self._lock = stack.pop_all()
+
+    def close(self) -> None:
+        """Let another server write here; a killed process does so, too."""
+        self._lock.close()
 
     def sweep(self) -> None:
         """Delete what was written and never taken.
@@ -89,18 +101,17 @@ class ReplayCheckpoints:
         Raises:
             CheckpointError: the directory cannot be written.
         """
-        try:
+        with _disk_errors(self.directory):
             self.writing.mkdir(parents=True, exist_ok=True)
             for leftover in self.writing.iterdir():
                 shutil.rmtree(leftover)
-        except OSError as error:
-            raise CheckpointError(
-                "Replay checkpoints need a directory that can be written. "
-                f"Got: {self.directory}: {error.strerror}."
-            ) from error
 
     def whole(self) -> Iterator[ReplayCheckpoint]:
-        """Yield the checkpoints, newest first; damaged ones are passed over, with a warning."""
+        """Yield the checkpoints, newest first; damaged ones are passed over, with a warning.
+
+        Raises:
+            CheckpointError: the directory cannot be read.
+        """
         for path in reversed(self._folders()):
             try:
                 yield _read(path)
@@ -133,13 +144,44 @@ class ReplayCheckpoints:
             raise CheckpointError(
                 f"A replay checkpoint must fit on the disk of {self.directory}. Got: {error}."
             ) from error
-        for old in folders[: max(0, len(folders) + 1 - KEPT)]:
+        for old in folders:
             shutil.rmtree(old, ignore_errors=True)  # what stays is tried again next time
         return checkpoint
 
     def _folders(self) -> list[Path]:
-        found = [path for path in self.directory.iterdir() if FOLDER_NAME.fullmatch(path.name)]
+        with _disk_errors(self.directory):
+            found = [path for path in self.directory.iterdir() if FOLDER_NAME.fullmatch(path.name)]
         return sorted(found, key=lambda path: int(path.name))
+
+
+@contextmanager
+def _disk_errors(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            "Replay checkpoints need a directory that can be read, written and locked. "
+            f"Got: {directory}: {error.strerror}."
+        ) from error
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    with _disk_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / LOCK).open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                lock.seek(0)
+                raise CheckpointError(
+                    "Replay checkpoints are written by one server at a time. Got: "
+                    f"{directory}, where process {lock.read().strip()} writes its own."
+                ) from error
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+            yield
 
 
 def _write_manifest(folder: Path, checkpoint: ReplayCheckpoint) -> None:

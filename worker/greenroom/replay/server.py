@@ -1,6 +1,6 @@
 """The Reverb server: the one module that imports ``reverb``, and with it TensorFlow.
 
-    with ReplayServer(tables, port=8000, checkpoints=ReplayCheckpoints(directory)) as server:
+    with ReplayServer(tables, port=8000, checkpoints=checkpoints) as server:
         server.info(timeout=5.0)["transitions"].table.size
         server.checkpoint({"learnerSteps": 500, "environmentSteps": 1000})
 
@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 import optree
@@ -80,7 +79,7 @@ class ReplayServer:
     Args:
         tables: at least one, with names of their own.
         port: where it listens, on every interface; Reverb hangs on 0 instead of choosing one.
-        checkpoints: where to; None if nothing is to be saved.
+        checkpoints: where to, open for as long as it serves; None if nothing is to be saved.
 
     Attributes:
         restored: the checkpoint that it began with; None if it began empty.
@@ -136,9 +135,12 @@ class ReplayServer:
             raise CheckpointError("A replay checkpoint needs a directory. Got: none.")
         self._checkpoints.sweep()
         try:
+            # What is printed of a checkpoint replaces what was printed of the one before.
+            self._lines.seek(0)
+            self._lines.truncate()
             with self._reverb_lines_in_file():
                 written = Path(self._client.checkpoint())
-        except (reverb.errors.ReverbError, RuntimeError) as error:
+        except (reverb.errors.ReverbError, RuntimeError, OSError) as error:
             raise CheckpointError(
                 f"Reverb must be able to write to {self._checkpoints.writing}. Got: {error}."
             ) from error
@@ -155,12 +157,7 @@ class ReplayServer:
     def __enter__(self) -> ReplayServer:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _wait_for_answer(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from greenroom.replay.checkpoints import ReplayCheckpoint, ReplayCheckpoints
 from greenroom.replay.descriptions import Json, differences, tables_from_json
 from greenroom.roles.lifetime import RoleStop
 from greenroom.roles.replay_report import TablesCollector, tables_detail, tables_status
-from greenroom.roles.replay_saving import Saving, SavingMetrics
+from greenroom.roles.replay_saving import LONGEST_SECONDS, Saving, SavingMetrics
 from greenroom.roles.tables import TablesSource
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def run_replay(options: ReplayOptions, stop: RoleStop) -> None:
 
     Raises:
         ConfigurationError: there are no such tables, or Reverb is not installed.
-        GreenroomError: a port is not free, or the checkpoint directory cannot be written.
+        GreenroomError: a port is not free, or the checkpoint directory cannot be written or is
+            another server's.
     """
     role = ReplayRole(options, stop)
     with Endpoint(
@@ -109,16 +111,21 @@ class ReplayRole:
 
     def run(self, endpoint: Endpoint) -> None:
         """Serve until asked to stop; see `run_replay`."""
-        # What is wrong with the port or a file is said before seconds of loading.
+        # What is wrong with the port, a file or the directory is said before seconds of loading.
         check_port_is_free(self._options.port, "The replay server")
         description = None if self._source.from_learner else self._source.read()
-        self._ready(endpoint, "loading TensorFlow")
-        import greenroom.replay.server  # noqa: F401
+        directory = self._options.checkpoint_directory
+        with ExitStack() as stack:
+            checkpoints = None
+            if directory is not None:
+                checkpoints = stack.enter_context(closing(ReplayCheckpoints(directory)))
+            self._ready(endpoint, "loading TensorFlow")
+            import greenroom.replay.server  # noqa: F401
 
-        if description is None:
-            description = self._wait_for_tables(endpoint)
-        while description is not None:
-            description = self._serve(description, endpoint)
+            if description is None:
+                description = self._wait_for_tables(endpoint)
+            while description is not None:
+                description = self._serve(description, checkpoints, endpoint)
 
     def status(self) -> dict[str, Any]:
         """Return what ``/status`` shows, as JSON values."""
@@ -157,7 +164,9 @@ class ReplayRole:
             if self._stop.wait(RETRY_SECONDS):
                 return None
 
-    def _serve(self, description: Json, endpoint: Endpoint) -> Json | None:
+    def _serve(
+        self, description: Json, checkpoints: ReplayCheckpoints | None, endpoint: Endpoint
+    ) -> Json | None:
         """Serve these tables until asked to stop.
 
         Returns:
@@ -167,8 +176,6 @@ class ReplayRole:
 
         options = self._options
         self._ready(endpoint, "starting the Reverb server")
-        directory = options.checkpoint_directory
-        checkpoints = None if directory is None else ReplayCheckpoints(directory)
         tables = tables_from_json(description)
         with ReplayServer(tables, options.port, checkpoints) as server:
             names = ", ".join(table.name for table in tables)
@@ -201,15 +208,22 @@ class ReplayRole:
         return None
 
     def _observe(self, server: ReplayServer, endpoint: Endpoint) -> None:
+        saving, reason = self._saving, None
         try:
             self._tables = server.info(ANSWER_SECONDS)
         except ReplayUnavailable as error:
-            self._ready(endpoint, str(error))
-            if self._saving is None or not self._saving.running:
-                return  # whoever probes will find the process hung, if that goes on
-        else:
-            self._ready(endpoint)
-        endpoint.alive()
+            reason = str(error)
+        if saving is not None and saving.hangs:
+            reason = (
+                f"a checkpoint must be written within {LONGEST_SECONDS:g} s; the disk of "
+                f"{self._options.checkpoint_directory} has not taken it"
+            )
+            if reason != self._reason:
+                logger.error("%s", reason)
+        self._ready(endpoint, reason)
+        # Otherwise whoever probes will find the process hung, if that goes on.
+        if reason is None or (saving is not None and saving.running and not saving.hangs):
+            endpoint.alive()
 
     def _learner_wants_others(self, description: Json) -> Json | None:
         """Compare the copy with what the learner says, once it does."""

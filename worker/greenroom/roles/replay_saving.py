@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS: Final = 5.0
+# A large replay takes minutes; a disk that has not taken it by then never will.
+LONGEST_SECONDS: Final = 15 * 60.0
 
 
 class Saving:
@@ -34,9 +36,6 @@ class Saving:
         interval: seconds between checkpoints.
         counts: returns the learner's, to be kept beside each checkpoint.
         metrics: of all servers of this process.
-
-    Attributes:
-        newest: the newest checkpoint; at first the one that the server was restored from.
     """
 
     def __init__(
@@ -46,14 +45,16 @@ class Saving:
         counts: Callable[[], Mapping[str, int]],
         metrics: SavingMetrics,
     ) -> None:
-        self.newest: ReplayCheckpoint | None = server.restored
+        # At first the one that the server was restored from.
+        self._newest: ReplayCheckpoint | None = server.restored
         self._server = server
         self._interval = interval
         self._counts = counts
         self._metrics = metrics
-        if self.newest is not None:
-            metrics.written.set(self.newest.written)
+        if self._newest is not None:
+            metrics.written.set(self._newest.written)
         self._next = time.monotonic() + interval
+        self._began = 0.0
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._running: Future[ReplayCheckpoint] | None = None
         # The counts of the tables when they were last as on the disk.
@@ -65,6 +66,15 @@ class Saving:
         """Whether a checkpoint is being written."""
         return self._running is not None
 
+    @property
+    def hangs(self) -> bool:
+        """Whether that has taken so long that the process counts as hung."""
+        return (
+            self._running is not None
+            and not self._running.done()
+            and time.monotonic() - self._began > LONGEST_SECONDS
+        )
+
     def turn(self, tables: Mapping[str, ServedTable]) -> None:
         """Take note of a checkpoint that is done; begin the next if it is due and has news."""
         if self._running is not None and self._running.done():
@@ -74,7 +84,10 @@ class Saving:
             self._begin(tables)
 
     def finish(self, beat: Callable[[], None]) -> None:
-        """Write what is not saved yet, and wait for that; ``beat`` is called every second.
+        """Write what is not saved yet, and wait for that.
+
+        ``beat`` is called every second, unless it `hangs`: whoever asked to stop, or probes,
+        ends the process then, as nothing in it can end a write to a disk.
 
         Raises:
             ReplayUnavailable: the server does not say whether there is anything.
@@ -86,7 +99,7 @@ class Saving:
 
     def status(self) -> dict[str, Any] | None:
         """Return where the newest checkpoint is and how old, as JSON values."""
-        newest = self.newest
+        newest = self._newest
         if newest is None:
             return None
         age = max(0.0, time.time() - newest.written)
@@ -96,6 +109,7 @@ class Saving:
         contents = _contents(tables)
         if contents != self._saved:
             self._being_saved = contents
+            self._began = time.monotonic()
             self._running = self._thread.submit(self._save)
 
     def _save(self) -> ReplayCheckpoint:
@@ -104,21 +118,22 @@ class Saving:
 
     def _wait(self, beat: Callable[[], None]) -> None:
         while self._running is not None:
-            beat()
+            if not self.hangs:
+                beat()
             if wait([self._running], timeout=1.0).done:
                 self._take(self._running)
 
     def _take(self, done: Future[ReplayCheckpoint]) -> None:
         self._running = None
         try:
-            self.newest = done.result()
+            self._newest = done.result()
         except CheckpointError as error:
             self._metrics.failures.inc()
             logger.error("replay was not saved: %s", error)
             return
         self._saved = self._being_saved
-        self._metrics.written.set(self.newest.written)
-        logger.info("replay saved: %s", self.newest.path)
+        self._metrics.written.set(self._newest.written)
+        logger.info("replay saved: %s", self._newest.path)
 
 
 class SavingMetrics:
