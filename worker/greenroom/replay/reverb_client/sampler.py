@@ -23,6 +23,9 @@ from greenroom.replay.tables import Table
 # so none is allowed to wait for long.
 _MOST_REQUEST_SECONDS: Final = 2.0
 
+# Samples ahead are asked for so many at a time: a request costs as much as some 50 of them.
+_WORTHWHILE: Final = 128
+
 
 class _Ended(NamedTuple):
     """A stream ended: what was asked for and has not come before this does not come.
@@ -108,10 +111,11 @@ class ReverbSampler:
 
     def _ask(self, missing: int, seconds: float) -> None:
         """Ask for samples, ahead of need as far as that is wanted."""
-        # A request costs as much as some 50 samples do: none before half of them have come.
-        if self._reader.expected >= missing + self._prefetch // 2:
+        expected = self._reader.expected
+        samples = missing + self._prefetch - expected
+        urgent = expected < missing
+        if samples <= 0 or (not urgent and samples < min(_WORTHWHILE, self._prefetch // 2)):
             return
-        samples = missing + self._prefetch - self._reader.expected
         if self._prefetch or seconds > _MOST_REQUEST_SECONDS:
             seconds = _MOST_REQUEST_SECONDS
         request = messages.SampleRequest(
