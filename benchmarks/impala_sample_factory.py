@@ -32,7 +32,7 @@ from sample_factory.train import make_runner
 
 STARTED = time.time()
 
-SECONDS = {"throughput": 20, "return": 90}
+SECONDS = {"throughput": 20, "return": 60}
 WANTED_RETURN = 475.0
 EVALUATION_EPISODES = 10
 REPORTED_EPISODES = 100

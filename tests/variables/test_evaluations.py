@@ -5,27 +5,28 @@ import pytest
 from greenroom.variables.evaluations import Evaluations
 from greenroom.variables.messages import EvaluationOrder, EvaluationReport
 
-NOTHING = EvaluationOrder(due=False, environment_steps=0, version=0, stop=False)
+LEARNER = "a1"
+NOTHING = EvaluationOrder(due=False, environment_steps=0, version=0, learner=LEARNER)
 
 
-def played(environment_steps, version):
-    return EvaluationReport(environment_steps, version, (1.0, 2.0), (10, 20))
+def played(environment_steps, version, learner=LEARNER):
+    return EvaluationReport(environment_steps, version, learner, (1.0, 2.0), (10, 20))
 
 
 @pytest.fixture
 def evaluations():
-    return Evaluations()
+    return Evaluations(LEARNER)
 
 
 def test_a_request_is_handed_out_until_it_is_answered(evaluations):
     assert evaluations.next_order() == NOTHING
     evaluations.request(environment_steps=1_000, version=500)
-    order = EvaluationOrder(due=True, environment_steps=1_000, version=500, stop=False)
+    order = EvaluationOrder(due=True, environment_steps=1_000, version=500, learner=LEARNER)
     assert evaluations.next_order() == order
     assert evaluations.next_order() == order  # whoever had it was killed
-    assert evaluations.pending
+    assert evaluations.next_order().due
     evaluations.report(played(1_000, 520))
-    assert not evaluations.pending
+    assert not evaluations.next_order().due
     assert evaluations.next_order() == NOTHING
     assert evaluations.take_results() == [played(1_000, 520)]
     assert evaluations.take_results() == []
@@ -35,7 +36,7 @@ def test_older_variables_than_wanted_do_not_answer_it(evaluations):
     evaluations.request(1_000, version=500)
     evaluations.report(played(1_000, 499))
     assert evaluations.take_results() == [played(1_000, 499)]
-    assert evaluations.pending
+    assert evaluations.next_order().due
 
 
 def test_a_newer_request_takes_the_place_of_one_that_nobody_plays(evaluations):
@@ -52,7 +53,7 @@ def test_what_was_at_play_when_a_newer_request_came_is_taken(evaluations):
     evaluations.request(2_000, version=1_000)
     evaluations.report(played(1_000, 500))
     assert evaluations.take_results() == [played(1_000, 500)]
-    assert evaluations.pending
+    assert evaluations.next_order().due
     assert evaluations.next_order().environment_steps == 2_000
 
 
@@ -65,19 +66,20 @@ def test_a_repeated_report_is_taken_once(evaluations):
     assert evaluations.take_results() == []
 
 
-def test_what_has_been_played_is_not_wanted_again(evaluations):
-    evaluations.request(1_000, version=500)
-    evaluations.report(played(1_000, 520))
-    evaluations.request(1_000, version=510)
-    assert not evaluations.pending
-    evaluations.request(1_000, version=530)
-    assert evaluations.pending
+def test_what_is_wanted_again_is_played_again(evaluations):
+    for _ in range(2):
+        evaluations.request(1_000, version=500)
+        evaluations.report(played(1_000, 500))
+        assert not evaluations.next_order().due
+        assert evaluations.take_results() == [played(1_000, 500)]
 
 
-def test_stop_comes_before_what_is_wanted(evaluations):
+def test_what_an_earlier_learner_wanted_answers_nothing(evaluations):
+    """It played parameters that were lost with it, though their version may be higher."""
     evaluations.request(1_000, version=500)
-    evaluations.stop()
-    assert evaluations.next_order() == EvaluationOrder(False, 0, 0, stop=True)
+    evaluations.report(played(1_000, 900, learner="a0"))
+    assert evaluations.take_results() == []
+    assert evaluations.next_order().due
 
 
 def test_when_an_evaluator_was_heard_of_is_known(evaluations):

@@ -120,11 +120,10 @@ def test_an_evaluation_goes_there_and_back(learner):
     service.evaluations.request(environment_steps=1_000, version=5)
     order = client.next_evaluation()
     assert (order.due, order.environment_steps, order.version) == (True, 1_000, 5)
-    result = EvaluationReport(1_000, 6, (1.5, -2.0), (10, 20))
+    result = EvaluationReport(1_000, 6, order.learner, (1.5, -2.0), (10, 20))
     client.report_evaluation(result)
     assert service.evaluations.take_results() == [result]
-    service.evaluations.stop()
-    assert client.next_evaluation().stop
+    assert not client.next_evaluation().due
 
 
 # --- the token ------------------------------------------------------------------------------
@@ -149,7 +148,7 @@ def test_a_client_with_another_token_is_denied_access(learner):
             lambda: client.report(make_report(environment_steps=10)),
             lambda: client.get_variables(-1),
             client.next_evaluation,
-            lambda: client.report_evaluation(EvaluationReport(1, 1, (1.0,), (1,))),
+            lambda: client.report_evaluation(EvaluationReport(1, 1, "", (1.0,), (1,))),
         ):
             with pytest.raises(AccessDenied, match=r"must carry the run's token\. Got: another"):
                 ask()
@@ -243,7 +242,7 @@ def test_clients_that_do_not_read_hold_up_neither_the_learner_nor_for_long_other
         ("what to evaluate", lambda client: client.next_evaluation()),
         (
             "to take an evaluation",
-            lambda client: client.report_evaluation(EvaluationReport(1, 1, (1.0,), (1,))),
+            lambda client: client.report_evaluation(EvaluationReport(1, 1, "", (1.0,), (1,))),
         ),
     ],
 )

@@ -40,12 +40,13 @@ MESSAGES = st.one_of(
         leaving=st.booleans(),
     ),
     st.builds(ActorOrder, counts, counts, counts, st.booleans()),
-    st.builds(EvaluationOrder, st.booleans(), counts, counts, st.booleans()),
+    st.builds(EvaluationOrder, st.booleans(), counts, counts, st.text()),
     st.lists(st.tuples(returns, counts), min_size=1, max_size=20).flatmap(
         lambda played: st.builds(
             EvaluationReport,
             environment_steps=counts,
             version=counts,
+            learner=st.text(),
             returns=st.just(tuple(episode_return for episode_return, _ in played)),
             lengths=st.just(tuple(length for _, length in played)),
         )
@@ -98,7 +99,7 @@ def test_a_report_with_a_wrong_field_is_none(field, value, rule):
 @pytest.mark.parametrize("returns_and_lengths", [((), ()), ((1.0,), ()), ((1.0,), (1, 2))])
 def test_an_evaluation_has_a_length_for_each_return(returns_and_lengths):
     with pytest.raises(ValueError, match="as many returns as lengths, one at least"):
-        EvaluationReport(0, 0, *returns_and_lengths)
+        EvaluationReport(0, 0, "", *returns_and_lengths)
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,7 @@ class _Prefetcher:
     def __init__(self, sample: Callable[[], Batch], depth: int) -> None:
         self._sample = sample
         self._queue: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=depth)
+        self._held_back: ReplayTimeout | None = None
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
         self._thread.start()
@@ -106,8 +107,9 @@ class _Prefetcher:
         try:
             item = self._queue.get(timeout=timeout)
         except queue.Empty:
-            raise ReplayTimeout(
-                f"A batch must come within {timeout:g} s. Got: none; replay admitted too few items."
+            # As replay says it: a limiter that holds back is another thing than no server.
+            raise self._held_back or ReplayTimeout(
+                f"A batch must come within {timeout:g} s. Got: none yet."
             ) from None
         if isinstance(item, BaseException):
             self._queue.put(item)  # the thread has ended: whoever asks again is told again
@@ -121,8 +123,10 @@ class _Prefetcher:
         while not self._closed.is_set():
             try:
                 item: Batch | BaseException = self._sample()
-            except ReplayTimeout:
-                continue  # the consumer has its own deadline
+                self._held_back = None
+            except ReplayTimeout as held_back:
+                self._held_back = held_back  # the consumer has its own deadline
+                continue
             except Exception as error:
                 item = error
             self._put(item)

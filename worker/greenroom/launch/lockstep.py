@@ -82,9 +82,9 @@ class LockstepDriver(LocalDriver):
         """Return all parts, whose turn it is, and what is acted on."""
         return self._state({"acting_turn": self._acting_turn, **self._acting.state()})
 
-    def restore(self, parts: Mapping[str, State]) -> list[str]:
+    def restore(self, parts: Mapping[str, State], reported_steps: int) -> list[str]:
         """Take up what `state` returned."""
-        if not self._restore(parts):
+        if not self._restore(parts, reported_steps):
             return [ONLY_COUNTS]
         self._acting_turn = parts["driver"]["acting_turn"]
         self._acting.restore(parts["driver"])

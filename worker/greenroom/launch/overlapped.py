@@ -155,9 +155,9 @@ class OverlappedDriver(LocalDriver):
         self._settle()
         return self._state({"acting_turn": True, "environment": self._environment_state})
 
-    def restore(self, parts: Mapping[str, State]) -> list[str]:
+    def restore(self, parts: Mapping[str, State], reported_steps: int) -> list[str]:
         """Have the other process go on from a checkpoint."""
-        if not self._restore(parts):
+        if not self._restore(parts, reported_steps):
             # Of the actor the counts alone go on: episodes begin anew there.
             environment, missing = None, [ONLY_COUNTS]
         else:

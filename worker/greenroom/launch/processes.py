@@ -87,10 +87,10 @@ def run_processes(
             watching.until_learner_ends(request)
         except (RoleFailed, ConfigurationError) as failure:
             watching.end()
-            display.finish(ending.failed(failure))
+            display.finish(ending.failed(failure, watching.progress))
             raise
         watching.end()
-        result = ending.ended(request)
+        result = ending.ended(request, watching.progress)
         display.finish(result)
         return result
 
@@ -156,7 +156,7 @@ class _Watching:
         self._logs = logs
         self._poller = poller
         self._display = display
-        self._progress = Progress("Starting", 0, 0, 0, 0.0, 0.0, 0.0)
+        self.progress = Progress("Starting", 0, 0, 0, 0.0, 0.0, 0.0)
         self._began = time.monotonic()
 
     def until_learner_ends(self, request: StopRequest) -> None:
@@ -167,9 +167,9 @@ class _Watching:
         """
         learner = self._roles[LEARNER].process
         while not request:
-            if learner.poll() == 0:
-                return
             for role in self._roles.values():
+                if role.process is learner and learner.poll() == 0:
+                    return
                 happened = role.process.watch()
                 if happened is not None:
                     self._logs.note(happened)
@@ -209,12 +209,12 @@ class _Watching:
         statuses = self._poller.newest()
         progress = statuses.get(LEARNER, {}).get("progress")
         if progress is not None:
-            self._progress = Progress.from_json(progress)
+            self.progress = Progress.from_json(progress)
         else:
-            self._progress = replace(self._progress, wall_seconds=time.monotonic() - self._began)
+            self.progress = replace(self.progress, wall_seconds=time.monotonic() - self._began)
         roles = tuple(self._role_statuses(statuses))
         self._display.update(
-            replace(self._progress, state=state or self._progress.state, roles=roles)
+            replace(self.progress, state=state or self.progress.state, roles=roles)
         )
 
     def _role_statuses(self, statuses: Mapping[str, Mapping[str, Any]]) -> Iterator[RoleStatus]:
@@ -246,18 +246,17 @@ class _Ending:
     def __init__(self, directory: RunDirectory) -> None:
         self._directory = directory
         self._earlier = directory.read_summary()
-        self._began = time.monotonic()
 
-    def failed(self, failure: GreenroomError) -> Result:
-        """Write and return that a role failed."""
-        left = self._left()
+    def failed(self, failure: GreenroomError, progress: Progress) -> Result:
+        """Write and return that a role failed, ``progress`` being the newest that is known."""
+        left = self._left(progress)
         result = replace(left, state="Failed", reason=type(failure).__name__, message=str(failure))
         self._directory.write_summary(result)
         return result
 
-    def ended(self, request: StopRequest) -> Result:
-        """Return how the run ended."""
-        left = self._left()
+    def ended(self, request: StopRequest, progress: Progress) -> Result:
+        """Return how the run ended, ``progress`` being the newest that is known."""
+        left = self._left(progress)
         if request.signal is None or left.state == "Succeeded":
             return left
         # The learner was ended by this process, whose user asked for it.
@@ -271,10 +270,17 @@ class _Ending:
         self._directory.write_summary(result)
         return result
 
-    def _left(self) -> Result:
+    def _left(self, progress: Progress) -> Result:
         left = self._directory.read_summary()
         if left is not None and left != self._earlier:
             return Result(**vars(left))
-        seconds, message = time.monotonic() - self._began, "stopped before the learner had begun"
-        path = self._directory.path
-        return Result("Interrupted", "NotBegun", message, None, 0, 0, seconds, path)
+        return Result(
+            state="Interrupted",
+            reason="LearnerKilled",
+            message="stopped by SIGTERM; the learner left no summary, its newest checkpoint stands",
+            episode_return=progress.episode_return,
+            environment_steps=progress.environment_steps,
+            learner_steps=progress.learner_steps,
+            wall_seconds=progress.wall_seconds,
+            run_directory=self._directory.path,
+        )

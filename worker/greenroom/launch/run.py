@@ -21,6 +21,7 @@ from greenroom.training.assembly import Parts, assemble
 from greenroom.training.drivers import Driver
 from greenroom.training.runs import Result, Wiring, header, train
 from greenroom.training.signals import stop_on_signals
+from greenroom.variables.journal import reported_environment_steps
 from greenroom_api import RLExperiment
 
 
@@ -105,7 +106,13 @@ def _run_here(
                 "in one process there is one",
                 level="warning",
             )
-        wiring = Wiring(parts.learning, driver, parts.evaluations, parts.environment.spec)
+        wiring = Wiring(
+            parts.learning,
+            driver,
+            parts.evaluations,
+            parts.environment.spec,
+            reported_environment_steps(directory.counts),
+        )
         return train(experiment, wiring, directory, resume=resume, display=display, request=request)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import deque
@@ -13,8 +14,10 @@ import torch
 from torch import Tensor
 
 from greenroom.core import Batch, Dataset, Learner, Replay, State
-from greenroom.errors import TrainingDiverged
+from greenroom.errors import ReplayTimeout, TrainingDiverged
 from greenroom.specs import Array
+
+logger = logging.getLogger(__name__)
 
 FINITE_CHECK_PERIOD = 100
 METRICS_WINDOW = 1_000
@@ -38,6 +41,7 @@ class LearningLoop:
     Attributes:
         learner_steps: gradient steps inside the learner's present parameters.
         waiting_seconds: time spent on getting batches.
+        lost_priority_updates: batches whose new priorities replay did not take in time.
     """
 
     def __init__(
@@ -46,6 +50,8 @@ class LearningLoop:
         self.learner = learner
         self.learner_steps = 0
         self.waiting_seconds = 0.0
+        self.lost_priority_updates = 0
+        self._losing = False
         self._dataset = dataset
         self._replay = replay
         self._variables = variables
@@ -55,6 +61,9 @@ class LearningLoop:
 
     def step(self) -> None:
         """Learn from the next batch.
+
+        New priorities that replay does not take in time are lost, and counted: the items
+        keep those that they have.
 
         Raises:
             ReplayTimeout: no batch came in time; nothing has changed.
@@ -82,7 +91,14 @@ class LearningLoop:
                 f"learner step {self.learner_steps}; look at rewards, learningRate and "
                 "maxGradientNorm."
             )
-        self._replay.update_priorities(self._dataset.table, batch.keys, priorities)
+        try:
+            self._replay.update_priorities(self._dataset.table, batch.keys, priorities)
+            self._losing = False
+        except ReplayTimeout as error:
+            if not self._losing:
+                logger.warning("new priorities are lost: %s", error)
+            self._losing = True
+            self.lost_priority_updates += 1
 
     def publish(self) -> None:
         """Publish the learner's variables, if it has stepped since the last time."""

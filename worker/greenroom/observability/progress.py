@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -95,8 +96,9 @@ class Progress:
     roles: tuple[RoleStatus, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values, for another process."""
-        return asdict(self)
+        """Return plain JSON values, for another process; JSON has no number that is not finite."""
+        values: dict[str, Any] = _without_infinities(asdict(self))
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Progress:
@@ -114,6 +116,17 @@ class Progress:
     def best_episode_return(self) -> float | None:
         """The highest evaluation so far."""
         return max(self.episode_returns, default=self.episode_return)
+
+
+def _without_infinities(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _without_infinities(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_without_infinities(item) for item in value]
+        case float() if not math.isfinite(value):
+            return None
+    return value
 
 
 @dataclass(frozen=True)

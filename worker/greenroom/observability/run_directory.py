@@ -38,6 +38,7 @@ from greenroom.observability.files import disk_errors, plain_row, replace_text
 from greenroom.observability.progress import Summary
 
 RUNS = Path("runs")
+PROCESSES = "processes"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class RunDirectory:
 
     @property
     def processes(self) -> Path:
-        return self.path / "processes"
+        return self.path / PROCESSES
 
     @property
     def logs(self) -> Path:
@@ -95,7 +96,8 @@ class RunDirectory:
         """Make an empty run directory.
 
         Args:
-            path: absent yet, or an empty directory (hidden files do not count); None is
+            path: absent yet, or an empty directory (hidden files do not count, nor logs of
+                processes that were refused before the run began); None is
                 ``runs/name-YYYYmmdd-HHMMSS``, numbered if that is taken.
             name: of the experiment.
 
@@ -107,6 +109,8 @@ class RunDirectory:
         with disk_errors(path):
             path.mkdir(parents=True, exist_ok=True)
             visible = sorted(item.name for item in path.iterdir() if item.name[0] != ".")
+            if visible == [PROCESSES]:
+                visible = []  # logs of a run that was refused before it began
         if visible:
             raise RunDirectoryError(
                 "A new run needs an empty directory, so that no earlier results are lost. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 import uuid
 from collections.abc import Callable
@@ -29,6 +30,9 @@ MOST_REQUESTS_PER_SECOND = 100
 # Each wait is this long at most, and then looks whether to stop.
 WAIT_SECONDS = 0.2
 FLUSH_SECONDS = 5.0
+REST_SECONDS = 1.0
+# How old the numbers in a report may be while nothing is waited for.
+RENEWAL_SECONDS = 0.2
 # Enough to keep the server's connection busy; acting runs ahead of the limiter by so much.
 MAX_PENDING = 32
 
@@ -66,16 +70,16 @@ class ActorRole:
         self._name = f"actor-{index}"
         self._incarnation = uuid.uuid4().hex
         self._client = client
-        self._reports = Reports(client, self._report)
         self._actor: Actor | None = None
         self._variables: PolledVariables | None = None
         self._pending: Callable[[], int] = lambda: 0
         self._own_steps = 0
         self._acting_seconds = 0.0
         self._waiting_seconds = 0.0
-        self._dropped = 0
-        self._leaving = False
+        self._resting = False
         self._waiting_for: str | None = "the learner"
+        self._reports = Reports(client, self._make_report())
+        self._report_due = 0.0
         context.observe(self._status, self._figures)
 
     def introduce(self) -> Standing | None:
@@ -90,11 +94,7 @@ class ActorRole:
 
     def act(self, replay_address: str) -> None:
         """Make everything, act until asked to stop, and leave in order."""
-        standing = self._reports.standing
-        assert standing is not None, "the learner knows this incarnation"
-        # A restarted actor must not play the same episodes again.
-        number = standing.order.incarnation_number
-        seeds = self._name if number == 0 else f"{self._name}-{number}"
+        seeds = self._seeds()
         environment, builder = assemble_environment(self._experiment, seeds)
         spec = self._experiment.spec
         tables = builder.make_tables(spec.replay, spec.actors.environments_per_actor)
@@ -109,17 +109,25 @@ class ActorRole:
             )
             if self._wait_for_variables():
                 self._reports.start()
-                over = False
                 try:
-                    over = self._loop(ActingSide(environment, self._actor), self._actor, writer)
+                    self._loop(ActingSide(environment, self._actor), self._actor, writer)
                 finally:
-                    self._leave(writer, over)
-                if over:
-                    self._stay()
+                    self._leave(writer)
         finally:
             self._variables.close()
             replay.close()
             environment.close()
+
+    def _seeds(self) -> str:
+        """Return the name that seeds follow from.
+
+        An actor that was started again, or goes on with a run, must not play the same
+        episodes once more.
+        """
+        standing = self._reports.standing
+        assert standing is not None, "the learner knows this incarnation"
+        number, steps = standing.order.incarnation_number, standing.order.environment_steps
+        return self._name if number == steps == 0 else f"{self._name}-{number}-{steps}"
 
     def _wait_for_variables(self) -> bool:
         assert self._variables is not None
@@ -132,8 +140,7 @@ class ActorRole:
                 return True
         return False
 
-    def _loop(self, acting: ActingSide, actor: Actor, writer: Writer) -> bool:
-        """Act; return whether the training is over (False: this process was asked to stop)."""
+    def _loop(self, acting: ActingSide, actor: Actor, writer: Writer) -> None:
         standing: Standing | None = None
         while not self._context.stop:
             self._context.alive()
@@ -146,17 +153,35 @@ class ActorRole:
                     standing.order.environment_steps + self._own_steps - standing.counted
                 )
             if standing.order.stop:
-                return True
+                self._rest()
+                continue
+            self._resting = False
             if self._own_steps >= standing.allowed:
-                self._wait_for("the learner to allow more environment steps")
-                self._reports.hurry(WAIT_SECONDS)
-                if self._own_steps >= self._reports.allowed:
-                    self._context.stop.wait(WAIT_SECONDS)  # others hold what is left
+                self._ask_for_more()
             elif writer.pending > MAX_PENDING:
                 self._flush(writer)
             else:
                 self._step(acting, actor)
-        return False
+
+    def _rest(self) -> None:
+        """Wait for the end, or for a learner that wants more after all.
+
+        One that was killed in the last moments of a run goes on from a checkpoint.
+        """
+        if not self._resting:
+            logger.info("the learner needs no more experience")
+        self._resting = True
+        self._wait_for("the end: the learner needs no more experience")
+        self._reports.put(self._make_report())
+        self._reports.hurry(wait=0.0)
+        self._context.stop.wait(REST_SECONDS)
+
+    def _ask_for_more(self) -> None:
+        self._wait_for("the learner to allow more environment steps")
+        self._reports.put(self._make_report())
+        self._reports.hurry(WAIT_SECONDS)
+        if self._own_steps >= self._reports.allowed:
+            self._context.stop.wait(WAIT_SECONDS)  # others hold what is left
 
     def _step(self, acting: ActingSide, actor: Actor) -> None:
         began = time.perf_counter()
@@ -164,10 +189,14 @@ class ActorRole:
         actor.update()
         acting.step()
         self._own_steps += actor.environment_steps - before
-        self._acting_seconds += time.perf_counter() - began
+        ended = time.perf_counter()
+        self._acting_seconds += ended - began
         if self._waiting_for is not None:
             self._waiting_for = None
             self._context.ready()
+        if ended >= self._report_due:
+            self._reports.put(self._make_report())
+            self._report_due = ended + RENEWAL_SECONDS
 
     def _flush(self, writer: Writer) -> None:
         began = time.perf_counter()
@@ -175,39 +204,37 @@ class ActorRole:
             writer.flush(WAIT_SECONDS, MAX_PENDING // 2)
         except ReplayUnavailable as error:
             self._wait_for(str(error))
+            return  # time without a server says nothing of who is the bottleneck
         except ReplayTimeout:
-            pass  # the limiter holds acting back, as it should
+            if self._waiting_for is not None:
+                self._wait_for("the rate limiter to admit more items")
         self._waiting_seconds += time.perf_counter() - began
 
-    def _leave(self, writer: Writer, over: bool) -> None:
+    def _leave(self, writer: Writer) -> None:
         """Have what was written confirmed, if that is possible soon, and say what was lost."""
         self._reports.close()
         try:
             # What a training that is over did not take, it does not miss.
-            writer.flush(0.0 if over else FLUSH_SECONDS)
+            writer.flush(0.0 if self._resting else FLUSH_SECONDS)
         except GreenroomError as error:
-            self._dropped += writer.pending
-            level = logging.INFO if over else logging.WARNING
+            level = logging.INFO if self._resting else logging.WARNING
             logger.log(level, "%d items are dropped unconfirmed: %s", writer.pending, error)
-        self._leaving = True
+        if self._resting:
+            return  # the last report was sent before, and the learner may have ended
+        self._reports.put(self._make_report(leaving=True))
         try:
             self._reports.send()
         except GreenroomError as error:
             logger.warning("the last report did not arrive: %s", error)
 
-    def _stay(self) -> None:
-        """Stay until asked to stop: whoever started this process would start it again."""
-        self._wait_for("the end: the training is over")
-        while not self._context.stop.wait(WAIT_SECONDS):
-            self._context.alive()
-
     def _wait_for(self, what: str) -> None:
-        if self._waiting_for != what:
-            self._waiting_for = what
+        self._waiting_for = what
+        self._context.alive()
         self._context.ready(reason=f"waiting for {what}")
 
-    def _report(self) -> ActorReport:
+    def _make_report(self, leaving: bool = False) -> ActorReport:
         actor = self._actor
+        leaving = leaving or self._resting
         return ActorReport(
             actor=self._name,
             incarnation=self._incarnation,
@@ -217,9 +244,8 @@ class ActorRole:
             acting_seconds=self._acting_seconds,
             waiting_seconds=self._waiting_seconds,
             version=-1 if actor is None else actor.version,
-            dropped_items=self._dropped,
-            allowed_steps=self._reports.allowed,
-            leaving=self._leaving,
+            dropped_items=self._pending() if leaving else 0,
+            leaving=leaving,
         )
 
     def _status(self) -> dict[str, Any]:
@@ -231,7 +257,6 @@ class ActorRole:
             "environmentSteps": self._own_steps,
             "episodes": 0 if self._actor is None else self._actor.episodes.episodes,
             "pendingItems": self._pending(),
-            "droppedItems": self._dropped,
             "actingSeconds": self._acting_seconds,
             "waitingSeconds": self._waiting_seconds,
         }
@@ -241,7 +266,9 @@ class ActorRole:
         return {
             "greenroom_actor_environment_steps_total": self._own_steps,
             "greenroom_actor_episodes_total": self._status()["episodes"],
-            "greenroom_actor_dropped_items_total": self._dropped,
+            "greenroom_actor_variables_age_seconds": math.inf
+            if variables is None
+            else variables.age,
             "greenroom_actor_acting_seconds_total": self._acting_seconds,
             "greenroom_actor_waiting_seconds_total": self._waiting_seconds,
             "greenroom_actor_pending_items": self._pending(),

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 # Vector steps of one unroll: how far each actor may overshoot the last environment step.
 UNROLL = 20
-# The longest that a signal waits to be seen.
+# The longest that one wait for a batch goes on before it is looked whether to stop.
 BATCH_SECONDS = 0.2
 # Batches that are ready while one is learned from.
 PREFETCH = 1
@@ -82,7 +82,8 @@ def run_learner(experiment: RLExperiment, context: RoleContext, options: Learner
         )
         replay = stack.enter_context(contextlib.closing(ReverbReplay(options.replay, tables)))
         wiring = _wire(experiment, builder, environment_spec, device, replay, service)
-        display = stack.enter_context(contextlib.closing(LearnerDisplay(context, service)))
+        stack.enter_context(contextlib.closing(wiring.driver))
+        display = LearnerDisplay(context, service, wiring.learning)
         display.start(header(experiment, directory))
         result = train(
             experiment,
@@ -92,7 +93,6 @@ def run_learner(experiment: RLExperiment, context: RoleContext, options: Learner
             display=display,
             request=context.stop,
         )
-        service.evaluations.stop()
     return result
 
 
@@ -125,15 +125,19 @@ def _wire(
     learner = make_learner(experiment, builder, device)
     learning = LearningLoop(learner, dataset, replay, service)
     driver = RemoteDriver(learning, replay, dataset, service)
-    return Wiring(learning, driver, RemoteEvaluations(service), environment_spec)
+    reported = service.counts.counts.total.environment_steps
+    return Wiring(learning, driver, RemoteEvaluations(service), environment_spec, reported)
 
 
 class LearnerDisplay:
     """What is shown of training where nobody watches: its status, its metrics and its log."""
 
-    def __init__(self, context: RoleContext, service: LearnerService) -> None:
+    def __init__(
+        self, context: RoleContext, service: LearnerService, learning: LearningLoop
+    ) -> None:
         self._context = context
         self._service = service
+        self._learning = learning
         self._progress: Progress | None = None
         self._training = False
         context.observe(self._status, self._figures)
@@ -193,6 +197,7 @@ class LearnerDisplay:
             "greenroom_actors_acting_seconds_total": total.acting_seconds,
             "greenroom_actors_waiting_seconds_total": total.waiting_seconds,
             "greenroom_actors_dropped_items_total": total.dropped_items,
+            "greenroom_learner_lost_priority_updates_total": self._learning.lost_priority_updates,
         }
         if progress is not None:
             figures |= {

@@ -6,10 +6,9 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from greenroom.errors import GreenroomError
+from greenroom.errors import GreenroomError, LearnerUnavailable
 from greenroom.variables.messages import ActorOrder, ActorReport
 from greenroom.variables.remote import LearnerClient
 
@@ -40,11 +39,13 @@ class Standing:
 class Reports:
     """Sends what an actor has done, every second and when it is asked to.
 
-        reports = Reports(client, make_report)
+        reports = Reports(client, report)
         standing = reports.send()                     # the first one, in this thread
         reports.start()
-        while own_steps >= reports.standing.allowed:
-            reports.hurry(wait=0.1)
+        while acting:
+            reports.put(report)                       # the newest
+            while own_steps >= reports.allowed:
+                reports.hurry(wait=0.1)
         reports.close()
 
     A learner that does not answer holds up nobody: the newest order stands, and the counts
@@ -52,27 +53,39 @@ class Reports:
 
     Args:
         client: to the learner.
-        make_report: returns all that this incarnation has done, from any thread.
+        report: the first one.
 
     Attributes:
-        standing: what the newest order says.
         error: why the last report did not arrive, None if it did.
     """
 
-    def __init__(self, client: LearnerClient, make_report: Callable[[], ActorReport]) -> None:
-        self.standing: Standing | None = None
+    def __init__(self, client: LearnerClient, report: ActorReport) -> None:
         self.error: GreenroomError | None = None
         self._client = client
-        self._make_report = make_report
+        self._report = report
+        self._standing: Standing | None = None
+        self._broken: BaseException | None = None
         self._wanted = threading.Event()
         self._answered = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
 
     @property
+    def standing(self) -> Standing | None:
+        """What the newest order says, None before the first answer."""
+        if self._broken is not None:
+            raise self._broken
+        return self._standing
+
+    @property
     def allowed(self) -> int:
         """Environment steps that this incarnation may take in all, 0 before the first answer."""
-        return 0 if self.standing is None else self.standing.allowed
+        standing = self.standing
+        return 0 if standing is None else standing.allowed
+
+    def put(self, report: ActorReport) -> None:
+        """Have this one sent next."""
+        self._report = report
 
     def send(self) -> Standing:
         """Report now, and return what the answer says.
@@ -81,13 +94,17 @@ class Reports:
             LearnerUnavailable: it did not arrive; the next report will say the same and more.
             AccessDenied: the token is not the run's.
         """
-        report = self._make_report()
+        standing = self._standing
+        allowed = 0 if standing is None else standing.allowed
+        report = replace(self._report, allowed_steps=allowed)
         try:
             order = self._client.report(report)
         except GreenroomError as error:
             if self.error is None:
-                # Before the first answer the learner may only be starting.
-                level = logging.INFO if self.standing is None else logging.WARNING
+                # Before the first answer the learner may only be starting, and after an
+                # order to stop it may have ended.
+                expected = standing is None or standing.order.stop
+                level = logging.INFO if expected else logging.WARNING
                 logger.log(level, "a report did not arrive: %s", error)
             self.error = error
             raise
@@ -96,7 +113,7 @@ class Reports:
         self.error = None
         standing = Standing(order, report.environment_steps)
         with self._answered:
-            self.standing = standing
+            self._standing = standing
             self._answered.notify_all()
         return standing
 
@@ -107,9 +124,9 @@ class Reports:
     def hurry(self, wait: float) -> None:
         """Have a report sent now, and wait ``wait`` seconds at most for an answer."""
         with self._answered:
-            before = self.standing
+            before = self._standing
             self._wanted.set()
-            self._answered.wait_for(lambda: self.standing is not before, wait)
+            self._answered.wait_for(lambda: self._standing is not before, wait)
 
     def close(self) -> None:
         """Send no more, once the report under way has ended."""
@@ -119,12 +136,16 @@ class Reports:
             self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            self._wanted.wait(REPORT_SECONDS)
-            if self._closed:
-                return
-            self._wanted.clear()
-            with contextlib.suppress(GreenroomError):
-                self.send()
-            if self.error is not None:
-                time.sleep(RETRY_SECONDS)
+        try:
+            while True:
+                self._wanted.wait(REPORT_SECONDS)
+                if self._closed:
+                    return
+                self._wanted.clear()
+                with contextlib.suppress(LearnerUnavailable):
+                    self.send()
+                if self.error is not None:
+                    time.sleep(RETRY_SECONDS)
+        except BaseException as error:
+            # Whoever acts would go on uncounted: it is told at its next step.
+            self._broken = error

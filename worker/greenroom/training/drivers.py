@@ -72,8 +72,13 @@ class Driver(Protocol):
     def state(self) -> dict[str, State]:
         """Return the parts of a checkpoint that are not the learner's, by name."""
 
-    def restore(self, parts: Mapping[str, State]) -> list[str]:
+    def restore(self, parts: Mapping[str, State], reported_steps: int) -> list[str]:
         """Take up what `state` returned, or what of it this driver has a use for.
+
+        Args:
+            parts: of the checkpoint, by name.
+            reported_steps: environment steps that actors elsewhere have reported, which may
+                be more than the checkpoint knows of.
 
         Returns:
             What the checkpoint, written by another driver, does not hold: one sentence each.
@@ -133,11 +138,11 @@ class LocalDriver:
             "replay": parts.replay.state(),
         }
 
-    def _restore(self, parts: Mapping[str, State]) -> bool:
+    def _restore(self, parts: Mapping[str, State], reported_steps: int) -> bool:
         """Take up all parts; return False if there are only counts, of a run as processes."""
         actor = self._parts.actor
         if "replay" not in parts:
-            actor.environment_steps = parts["actor"]["environment_steps"]
+            actor.environment_steps = max(parts["actor"]["environment_steps"], reported_steps)
             actor.episodes.restore_finished(parts["actor"]["episodes"])
             return False
         actor.restore(parts["actor"])

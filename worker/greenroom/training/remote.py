@@ -91,7 +91,6 @@ class RemoteDriver:
 
     def advance(self, limits: Limits, interrupted: Callable[[], bool]) -> None:
         """Learn until a limit is reached or ``interrupted()``, which is asked at every step."""
-        self._learning.publish()
         while not self._reached(limits) and not interrupted():
             try:
                 self._learning.step()
@@ -156,7 +155,7 @@ class RemoteDriver:
             }
         }
 
-    def restore(self, parts: Mapping[str, State]) -> list[str]:
+    def restore(self, parts: Mapping[str, State], reported_steps: int) -> list[str]:
         """Take up the counts, unless actors have reported more since."""
         counted = parts["actor"]
         self._service.counts.raise_to(counted["environment_steps"], counted["episodes"]["episodes"])

@@ -2,7 +2,7 @@
 
 ::
 
-    wiring = Wiring(learning, driver, evaluations, environment_spec)
+    wiring = Wiring(learning, driver, evaluations, environment_spec, reported_steps=0)
     result = train(experiment, wiring, directory, resume=False, display=display, request=request)
 
 The same for one process and for a learner among processes, so that what a run leaves is
@@ -46,12 +46,21 @@ class Result(Summary):
 
 @dataclass(frozen=True)
 class Wiring:
-    """What a training is made of, wherever its parts are."""
+    """What a training is made of, wherever its parts are.
+
+    Attributes:
+        learning: the learner and its count.
+        driver: who acts and learns when.
+        evaluations: who plays evaluations.
+        environment_spec: of one environment, for the exported policy.
+        reported_steps: environment steps that actors in processes have reported of this run.
+    """
 
     learning: LearningLoop
     driver: Driver
     evaluations: Evaluations
     environment_spec: EnvironmentSpec
+    reported_steps: int
 
 
 def train(
@@ -90,7 +99,7 @@ def train(
         try:
             if resume:
                 if checkpoint is not None:
-                    training.restore(checkpoint)
+                    training.restore(checkpoint, wiring.reported_steps)
                 records.truncate_after(training.environment_steps, training.learner_steps)
                 reporter.resume(read_metrics(directory.path))
             ending = training.run()

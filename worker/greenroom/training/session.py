@@ -94,6 +94,7 @@ class Training:
 
     def run(self) -> StopReason | None:
         """Train to the end, evaluate and save; return why it ended, None if it was asked to."""
+        self._learning.publish()  # what was restored, or the first parameters
         try:
             reason = self._train()
             if reason is not None:
@@ -125,6 +126,8 @@ class Training:
                 # A return was reached by what was asked for earlier, or a budget is used up:
                 # the parameters of now are what the run leaves, so they are judged too.
                 if self._requested != self._position():
+                    # A learner that is killed from here on must not learn all of it again.
+                    self._save_or_warn()
                     self._request_evaluation()
                 self._take_evaluations(wait=EVALUATION_WAIT_SECONDS)
                 self._do_what_the_clock_says("Evaluating")
@@ -219,11 +222,11 @@ class Training:
             "seconds": self.seconds,
         }
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint."""
+    def restore(self, checkpoint: Checkpoint, reported_steps: int) -> None:
+        """Go on from a checkpoint; see `Driver.restore` for ``reported_steps``."""
         states = checkpoint.parts
         self._learning.restore(states["learning"])
-        for missing in self._driver.restore(states):
+        for missing in self._driver.restore(states, reported_steps):
             self._reporter.warn(f"resuming {checkpoint.path.name}: {missing}")
         own = states["training"]
         self._next_row = own["next_row"]

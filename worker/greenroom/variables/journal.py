@@ -219,6 +219,18 @@ class CountsJournal:
         self.fault = None
 
 
+def reported_environment_steps(path: Path) -> int:
+    """Return the environment steps in a journal that nobody has open; 0 if there is none.
+
+    Raises:
+        RunDirectoryError: the file cannot be read.
+    """
+    if not path.exists():
+        return 0
+    with CountsJournal(path) as journal:
+        return journal.counts.total.environment_steps
+
+
 def _lines(counts: Mapping[Key, ActorCounts]) -> bytes:
     return b"".join(
         encode(_Line(**asdict(newest), actor=actor, incarnation=incarnation)) + b"\n"

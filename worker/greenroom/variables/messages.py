@@ -95,13 +95,13 @@ class EvaluationOrder:
         due: an evaluation is wanted; otherwise ask again in a second.
         environment_steps: the point in the experiment that it belongs to.
         version: the smallest version of the variables to play it with.
-        stop: leave: there will be no more.
+        learner: the learner process that wants it, with variables of its own.
     """
 
     due: bool
     environment_steps: int
     version: int
-    stop: bool
+    learner: str
 
 
 @dataclass(frozen=True)
@@ -109,13 +109,14 @@ class EvaluationReport:
     """One evaluation.
 
     Attributes:
-        environment_steps: as ordered.
+        environment_steps, learner: as ordered.
         version: of the variables that were used.
         returns, lengths: of each episode, undiscounted, and in steps; in order of play.
     """
 
     environment_steps: int
     version: int
+    learner: str
     returns: tuple[float, ...]
     lengths: tuple[int, ...]
 

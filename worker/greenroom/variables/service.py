@@ -54,7 +54,6 @@ class LearnerService:
         service.evaluations.request(environment_steps=0, version=0)
         ...
         service.stop_actors()           # they leave at their next report, a second at most
-        service.evaluations.stop()
         service.close()
         journal.close()
 
@@ -92,8 +91,8 @@ class LearnerService:
         environment_steps: int | None,
     ) -> None:
         self.counts = counts
-        self.evaluations = Evaluations()
         self._learner = uuid.uuid4().hex
+        self.evaluations = Evaluations(self._learner)
         self._limit = environment_steps
         resumed = any(key != BASE for key in counts.counts.newest)
         unknown_until = time.monotonic() + LOST_SECONDS if resumed else 0.0
