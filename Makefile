@@ -35,10 +35,14 @@ crd: .venv/synced
 	$(RUN) python -m greenroom_api.crd > crds/rlexperiments.yaml.new
 	mv crds/rlexperiments.yaml.new crds/rlexperiments.yaml
 
-# The table in docs/performance.md; peers are installed by a dependency group of their own.
+# The tables in docs/performance.md; peers are installed by a dependency group of their own.
 benchmark: .venv/synced
 	$(RUN) --group benchmarks python benchmarks/dqn_cartpole.py
 	$(RUN) python benchmarks/acting.py
+	$(RUN) python benchmarks/reverb_client.py
+	$(RUN) python benchmarks/variables.py
+	$(RUN) --group benchmarks python benchmarks/impala_cartpole.py
+	$(RUN) python benchmarks/actors_scaling.py
 
 .venv/synced: $(UV) pyproject.toml uv.lock crds/pyproject.toml worker/pyproject.toml operator/pyproject.toml
 	$(UV) sync --frozen --python $(PYTHON)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
 
 # As `greenroom.observability.logs` writes them; what has another form is a traceback's, say.
@@ -53,12 +52,7 @@ class MergedLogs:
     def __enter__(self) -> MergedLogs:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.read()
         self._merged.close()
 

@@ -6,7 +6,6 @@ import http.client
 import json
 import threading
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
 PERIOD_SECONDS = 0.25
@@ -34,12 +33,7 @@ class StatusPoller:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._closed.set()
         self._thread.join()
 
