@@ -35,10 +35,10 @@ ACTORS = (1, 2, 4)
 STEPS = 30_000
 INTERVAL = 1_500
 EXAMPLE = Path(__file__).parents[1] / "examples" / "cartpole-dqn.yaml"
-# Samples that clients may have ahead of the server: the learner's two batches and the one
-# it asks for, of 64 each; and the queue of inserts that the server takes before its limiter.
-LEAD_SAMPLES = 3 * 64
-LEAD_INSERTS = 1_000
+# Samples that are drawn ahead of the learner: 256 on their way, and two batches of 64 that
+# wait or are asked for. (The server counts them; the queue of inserts that it takes before
+# its limiter, of up to 1,000 items, it does not.)
+LEAD_SAMPLES = 256 + 2 * 64
 
 
 class Run(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from greenroom.observability.run_directory import RunDirectory
 from greenroom.randomness import torch_seeded
 from greenroom.replay.descriptions import tables_to_json
 from greenroom.replay.reverb_client import ReverbReplay
+from greenroom.replay.tables import Table
 from greenroom.roles import settings
 from greenroom.roles.serving import RoleContext
 from greenroom.spaces import EnvironmentSpec
@@ -36,7 +38,9 @@ UNROLL = 20
 # The longest that one wait for a batch goes on before it is looked whether to stop.
 BATCH_SECONDS = 0.2
 # Batches that are ready while one is learned from.
-PREFETCH = 1
+PREFETCH_BATCHES = 1
+# Items on their way from the server meanwhile; the limiter counts them as sampled.
+PREFETCH_ITEMS = 256
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def run_learner(experiment: RLExperiment, context: RoleContext, options: Learner
         service = stack.enter_context(
             contextlib.closing(_serve(experiment, context, options, journal))
         )
-        replay = stack.enter_context(contextlib.closing(ReverbReplay(options.replay, tables)))
+        replay = stack.enter_context(contextlib.closing(_replay(options.replay, tables)))
         wiring = _wire(experiment, builder, environment_spec, device, replay, service)
         stack.enter_context(contextlib.closing(wiring.driver))
         display = LearnerDisplay(context, service, wiring.learning)
@@ -94,6 +98,12 @@ def run_learner(experiment: RLExperiment, context: RoleContext, options: Learner
             request=context.stop,
         )
     return result
+
+
+def _replay(address: str, tables: Sequence[Table]) -> ReverbReplay:
+    # What is taken out of a queue ahead of time is only older when it is learned from.
+    queues = any(table.max_times_sampled for table in tables)
+    return ReverbReplay(address, tables, prefetch=0 if queues else PREFETCH_ITEMS)
 
 
 def _serve(
@@ -121,7 +131,7 @@ def _wire(
     replay: ReverbReplay,
     service: LearnerService,
 ) -> Wiring:
-    dataset = builder.make_dataset(replay, device, prefetch=PREFETCH, timeout=BATCH_SECONDS)
+    dataset = builder.make_dataset(replay, device, prefetch=PREFETCH_BATCHES, timeout=BATCH_SECONDS)
     learner = make_learner(experiment, builder, device)
     learning = LearningLoop(learner, dataset, replay, service)
     driver = RemoteDriver(learning, replay, dataset, service)
