@@ -69,7 +69,9 @@ def greenroom(seed: int, launch: str) -> None:
         ],
         seed=seed,
     )
-    run = greenroom.run  # imports torch and the rest
+    import greenroom.launch.local  # torch and the rest
+
+    run = greenroom.run
     imported = time.perf_counter()
     with TemporaryDirectory() as folder:
         result = run(experiment, run_directory=Path(folder) / "run", launch=launch, display=display)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from greenroom.export import LoadedPolicy, load_policy
     from greenroom.launch.run import Launch, run
-    from greenroom.training.runs import Result
+    from greenroom.training.results import Result
     from greenroom_api import load_experiment
 
 __version__ = version("greenroom")
@@ -24,7 +24,7 @@ __version__ = version("greenroom")
 _HOMES = {
     "Launch": "greenroom.launch.run",
     "LoadedPolicy": "greenroom.export",
-    "Result": "greenroom.training.runs",
+    "Result": "greenroom.training.results",
     "load_experiment": "greenroom_api",
     "load_policy": "greenroom.export",
     "run": "greenroom.launch.run",

@@ -81,6 +81,8 @@ def run(
         from greenroom.observability.displays import make_display
 
         launch_training = greenroom.run
+        if launch is not LaunchOption.PROCESSES:
+            import greenroom.launch.local  # with torch
 
     result = launch_training(
         experiment,

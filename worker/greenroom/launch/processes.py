@@ -37,7 +37,7 @@ from greenroom.observability.displays import Display
 from greenroom.observability.progress import Progress, RoleStatus
 from greenroom.observability.run_directory import RunDirectory
 from greenroom.roles import settings
-from greenroom.training.runs import Result, header
+from greenroom.training.results import Result, header
 from greenroom.training.signals import StopRequest, stop_on_signals
 from greenroom_api import RLExperiment, dump_experiment
 
@@ -59,7 +59,6 @@ def run_processes(
     experiment: RLExperiment,
     open_directory: Callable[[], RunDirectory],
     *,
-    resume: bool,
     display: Display,
 ) -> Result:
     """Start the roles and watch them until the learner ends; see `greenroom.run`.

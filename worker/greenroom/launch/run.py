@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from greenroom.errors import ConfigurationError
-from greenroom.launch.lockstep import LockstepDriver
-from greenroom.launch.overlapped import OverlappedDriver
+from greenroom.launch.modes import Launch
 from greenroom.launch.processes import run_processes
 from greenroom.observability.displays import Display, make_display
 from greenroom.observability.run_directory import RunDirectory
-from greenroom.randomness import torch_seeded
-from greenroom.training.assembly import Parts, assemble
-from greenroom.training.drivers import Driver
-from greenroom.training.runs import Result, Wiring, header, train
-from greenroom.training.signals import stop_on_signals
-from greenroom.variables.journal import reported_environment_steps
+from greenroom.training.results import Result
 from greenroom_api import RLExperiment
 
-
-class Launch(StrEnum):
-    """How the parts of an experiment share this machine."""
-
-    LOCKSTEP = "lockstep"
-    OVERLAPPED = "overlapped"
-    PROCESSES = "processes"
-
-
-DRIVERS: dict[Launch, Callable[[RLExperiment, Parts], Driver]] = {
-    Launch.LOCKSTEP: LockstepDriver,
-    Launch.OVERLAPPED: OverlappedDriver,
-}
+__all__ = ["Launch", "run"]
 
 
 def run(
@@ -78,42 +56,11 @@ def run(
         display = stack.enter_context(contextlib.closing(display or make_display("none")))
         open_directory = partial(_directory, experiment, run_directory, resume)
         if launch is Launch.PROCESSES:
-            return run_processes(experiment, open_directory, resume=resume, display=display)
-        return _run_here(experiment, DRIVERS[launch], open_directory, resume, display)
+            return run_processes(experiment, open_directory, display=display)
+        # Here alone, since it imports torch.
+        from greenroom.launch.local import run_here
 
-
-def _run_here(
-    experiment: RLExperiment,
-    driver_class: Callable[[RLExperiment, Parts], Driver],
-    open_directory: Callable[[], RunDirectory],
-    resume: bool,
-    display: Display,
-) -> Result:
-    torch.set_num_threads(experiment.spec.learner.torch_threads)
-    with contextlib.ExitStack() as stack:
-        # Layers such as dropout draw from torch's global generator, and know no other.
-        stack.enter_context(torch_seeded(experiment.spec.seed, "torch"))
-        parts = stack.enter_context(contextlib.closing(assemble(experiment)))
-        driver = stack.enter_context(contextlib.closing(driver_class(experiment, parts)))
-        # Only now: what cannot be assembled leaves no directory behind.
-        directory = open_directory()
-        stack.enter_context(directory.locked())
-        request = stack.enter_context(stop_on_signals())
-        display.start(header(experiment, directory))
-        if (actors := experiment.spec.actors.replicas) > 1:
-            display.event(
-                f"spec.actors.replicas asks for {actors} actors, which --launch processes starts; "
-                "in one process there is one",
-                level="warning",
-            )
-        wiring = Wiring(
-            parts.learning,
-            driver,
-            parts.evaluations,
-            parts.environment.spec,
-            reported_environment_steps(directory.counts),
-        )
-        return train(experiment, wiring, directory, resume=resume, display=display, request=request)
+        return run_here(experiment, launch, open_directory, resume=resume, display=display)
 
 
 def _directory(experiment: RLExperiment, path: Path | str | None, resume: bool) -> RunDirectory:

@@ -26,7 +26,8 @@ from greenroom.roles.serving import RoleContext
 from greenroom.spaces import EnvironmentSpec
 from greenroom.training.assembly import assemble_builder, choose_device, make_learner
 from greenroom.training.remote import RemoteDriver, RemoteEvaluations
-from greenroom.training.runs import Result, Wiring, header, train
+from greenroom.training.results import Result, header
+from greenroom.training.runs import Wiring, train
 from greenroom.variables.journal import CountsJournal
 from greenroom.variables.service import LearnerService
 from greenroom_api import RLExperiment

@@ -19,29 +19,17 @@ from greenroom.errors import RunDirectoryError
 from greenroom.export import export_policy
 from greenroom.learning.checkpoints import Checkpoint, CheckpointStore
 from greenroom.learning.loop import LearningLoop
-from greenroom.observability.displays import Display, Header, Summary
+from greenroom.observability.displays import Display
 from greenroom.observability.records import RunRecords, read_metrics
 from greenroom.observability.run_directory import RunDirectory
 from greenroom.spaces import EnvironmentSpec
 from greenroom.training.drivers import Driver
 from greenroom.training.evaluations import Evaluations
 from greenroom.training.reporting import Reporter
+from greenroom.training.results import Result
 from greenroom.training.session import Training
 from greenroom.training.signals import StopRequest
 from greenroom_api import RLExperiment, dump_experiment
-
-
-@dataclass(frozen=True)
-class Result(Summary):
-    """What became of a run; see `Summary` for the rest.
-
-    Attributes:
-        state: ``Succeeded`` (a stop condition was met) or ``Interrupted`` (by a signal;
-            it can be resumed).
-        signal: the number of the signal that interrupted it, or None.
-    """
-
-    signal: int | None = None
 
 
 @dataclass(frozen=True)
@@ -149,17 +137,6 @@ def _result(
         learner_steps=training.learner_steps,
         wall_seconds=training.seconds,
         run_directory=directory.path,
-    )
-
-
-def header(experiment: RLExperiment, directory: RunDirectory) -> Header:
-    """Return what a display shows of an experiment from its start."""
-    agent, environment = experiment.spec.agent, experiment.spec.environment
-    return Header(
-        experiment.metadata.name,
-        agent.chosen if agent.custom is None else agent.custom.builder,
-        environment.factory or (environment.gymnasium.id if environment.gymnasium else ""),
-        directory.path,
     )
 
 
