@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.observability.progress import Progress, StopLimits, Summary, estimate_eta
+from greenroom.observability.progress import (
+    Progress,
+    RoleStatus,
+    StopLimits,
+    Summary,
+    estimate_eta,
+)
 
 
 def halfway(stop: StopLimits, environment_rate: float = 200.0) -> float | None:
@@ -92,6 +100,34 @@ def test_the_best_evaluation() -> None:
     assert progress(5.0, -3.0, 8.0, 5.0).best_episode_return == 8.0
     assert progress(5.0).best_episode_return == 5.0
     assert progress(None).best_episode_return is None
+
+
+def test_progress_is_the_same_in_another_process() -> None:
+    here = replace(
+        progress(5.0, -3.0, 5.0),
+        stop=StopLimits(environment_steps=10, episode_return=475.0),
+        agent_metrics={"loss": 0.25},
+        bottleneck="actor",
+        waiting_for="the evaluator",
+        roles=(RoleStatus("actor-0", "waiting", "for the learner", restarts=2),),
+    )
+    assert Progress.from_json(json.loads(json.dumps(here.to_json()))) == here
+
+
+def test_what_is_no_finite_number_is_unknown_in_another_process() -> None:
+    here = replace(
+        progress(math.nan, 1.0, -math.inf),
+        training_return=math.inf,
+        samples_per_insert=math.nan,
+        agent_metrics={"loss": math.nan, "epsilon": 0.5},
+    )
+    there = Progress.from_json(json.loads(json.dumps(here.to_json(), allow_nan=False)))
+    assert (there.episode_return, there.training_return, there.samples_per_insert) == (None,) * 3
+    # Where a display takes numbers alone, they are numbers.
+    assert there.agent_metrics["epsilon"] == 0.5
+    assert math.isnan(there.agent_metrics["loss"])
+    assert there.episode_returns[0] == there.best_episode_return == 1.0
+    assert math.isnan(there.episode_returns[1])
 
 
 def test_a_summary_is_json_with_the_documented_keys() -> None:

@@ -57,6 +57,18 @@ def test_a_directory_with_results_is_refused() -> None:
         assert part in str(refused.value)
 
 
+def test_a_directory_with_logs_of_processes_that_were_refused_is_taken() -> None:
+    run = RunDirectory.create(Path("mine"), "cartpole")
+    run.logs.mkdir(parents=True)
+    (run.logs / "all.log").write_text("learner: there is no such environment\n")
+    again = RunDirectory.create(Path("mine"), "cartpole")
+    assert not again.begun
+    again.write_experiment(EXPERIMENT)
+    assert again.begun
+    with pytest.raises(RunDirectoryError, match="experiment"):
+        RunDirectory.create(Path("mine"), "cartpole")
+
+
 def test_a_file_is_no_directory() -> None:
     Path("mine").touch()
     with pytest.raises(RunDirectoryError, match=r"EEXIST.*mine"):

@@ -102,11 +102,14 @@ class Progress:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Progress:
-        """Return what `to_json` wrote."""
+        """Return what `to_json` wrote; what was not finite is None, or NaN among numbers."""
         return cls(
             **{
                 **values,
-                "episode_returns": tuple(values["episode_returns"]),
+                "episode_returns": tuple(map(_number, values["episode_returns"])),
+                "agent_metrics": {
+                    name: _number(value) for name, value in values["agent_metrics"].items()
+                },
                 "stop": StopLimits(**values["stop"]),
                 "roles": tuple(RoleStatus(**role) for role in values["roles"]),
             }
@@ -127,6 +130,10 @@ def _without_infinities(value: Any) -> Any:
         case float() if not math.isfinite(value):
             return None
     return value
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 @dataclass(frozen=True)
