@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import threading
@@ -242,38 +243,55 @@ def test_a_return_that_the_last_parameters_do_not_confirm_is_none(
     assert rows[-1]["learnerSteps"] == result.learner_steps
 
 
+@pytest.mark.parametrize(
+    "stop",
+    # The last one where an evaluation is due in any case.
+    [{"learnerSteps": 20}, {"environmentSteps": 400}, {"environmentSteps": 500}],
+    ids=["learner steps", "environment steps", "the evaluator's interval"],
+)
 def test_a_learner_that_is_killed_in_the_last_evaluation_does_not_learn_again(
-    tmp_path: Path,
+    tmp_path: Path, stop: dict[str, int]
 ) -> None:
-    small = experiment(stop={"learnerSteps": 20})
+    small = experiment(stop=stop, evaluator={"episodes": 1, "interval": 500})
+    steps = stop.get("environmentSteps", 60)
     with training(tmp_path / "run", small, full(small)) as trained:
-        trained.remote.report(60)
+        trained.wait_for_steps_after(19)
+        trained.remote.report(steps)
         order = trained.ordered()
-        assert order.version == 20
+        assert order.environment_steps in (0, steps)
+        wait_until(lambda: newest_learner_steps(tmp_path / "run") == order.version)
         # What SIGKILL would leave at this moment.
         shutil.copytree(tmp_path / "run", tmp_path / "killed")
         trained.evaluated(order, 1.0)
-        trained.leave(60)
-        assert trained.result().reason == "LearnerStepsReached"
+        trained.leave(steps)
+        assert trained.result().learner_steps == order.version
 
     with training(tmp_path / "killed", small, full(small), resume=True) as trained:
-        order = trained.ordered()
-        assert order.version == trained.learner_steps == 20
+        again = trained.ordered()
+        assert again.version == trained.learner_steps == order.version
         assert stands_still(trained, 0.2)
-        trained.evaluated(order, 2.0)
-        trained.leave(60)
+        trained.evaluated(again, 2.0)
+        trained.leave(steps)
         result = trained.result()
-        assert (result.learner_steps, result.environment_steps) == (20, 60)
+        assert (result.learner_steps, result.environment_steps) == (order.version, steps)
         assert result.episode_return == 2.0
+
+
+def newest_learner_steps(directory: Path) -> int | None:
+    """Of the newest checkpoint, None without one."""
+    manifests = sorted((directory / "checkpoints").glob("[!.]*/manifest.json"))
+    if not manifests:
+        return None
+    return int(json.loads(manifests[-1].read_text())["counts"]["learnerSteps"])
 
 
 def test_without_an_evaluator_the_end_fails_with_a_checkpoint_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "EVALUATOR_SECONDS", 0.3)
     small = experiment(stop={"learnerSteps": 20})
     with training(tmp_path / "run", small, full(small)) as trained:
         wait_until(lambda: "an evaluator: none has asked yet" in str(trained.role.status()))
+        monkeypatch.setattr(module, "EVALUATOR_SECONDS", 0.1)
         with pytest.raises(GreenroomError, match="needs an evaluator") as failed:
             trained.result()
     directory = RunDirectory(tmp_path / "run")
@@ -286,16 +304,16 @@ def test_without_an_evaluator_the_end_fails_with_a_checkpoint_and_says_so(
 def test_an_evaluator_that_was_heard_of_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "EVALUATOR_SECONDS", 0.2)
     small = experiment()
     with remote(tmp_path, small, full(small)) as made:
         evaluations = RemoteEvaluations(made.learner.service)
         evaluations.request(10, 0)
-        time.sleep(0.25)
         made.learner.client.next_evaluation()
         assert evaluations.take(never, wait=0.1) == []
         assert evaluations.why_waiting() == "the evaluator, last heard of 0 s ago"
-        with pytest.raises(GreenroomError, match="none heard of for"):
+        assert evaluations.take(lambda: True, wait=60.0) == [], "asked to stop"
+        monkeypatch.setattr(module, "EVALUATOR_SECONDS", 0.1)
+        with pytest.raises(GreenroomError, match=r"within 0\.1 s\. Got: none heard of for"):
             evaluations.take(never, wait=5.0)
 
 

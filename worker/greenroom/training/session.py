@@ -71,6 +71,7 @@ class Training:
         self._next_evaluation = self._spec.evaluator.interval
         self._requested: _Position | None = None
         self._evaluated_at: _Position | None = None
+        self._stands_at: _Position | None = None  # at what may be the end, which is saved
         self.last_return: float | None = None
         self._earlier_seconds = 0.0
         self._began = time.monotonic()
@@ -125,9 +126,11 @@ class Training:
             else:
                 # A return was reached by what was asked for earlier, or a budget is used up:
                 # the parameters of now are what the run leaves, so they are judged too.
-                if self._requested != self._position():
+                if self._stands_at != self._position():
                     # A learner that is killed from here on must not learn all of it again.
+                    self._stands_at = self._position()
                     self._save_or_warn()
+                if self._requested != self._position():
                     self._request_evaluation()
                 self._take_evaluations(wait=EVALUATION_WAIT_SECONDS)
                 self._do_what_the_clock_says("Evaluating")
