@@ -61,10 +61,10 @@ def report(
 
 
 def greenroom(seed: int, goal: str, launch: str) -> None:
-    """Time by the rows of metrics, from the last one before learning began.
+    """Time by the rows of metrics.
 
-    Processes take seconds to start, which "start s" has. Rows are a second apart: so the time
-    to the return may be that much too long, and is never too short.
+    Processes take seconds to start, and the learner's clock with them: its time to the return
+    begins where its first row and its rate say that it began to learn ("start s" has the rest).
     """
     import greenroom
     from greenroom.observability.displays import Silent
@@ -81,7 +81,8 @@ def greenroom(seed: int, goal: str, launch: str) -> None:
                 self.began = now
             if self._since is not None:
                 self.evaluating += now - self._since
-            self._since = now if progress.state == "Evaluating" else None
+            evaluating = launch == "lockstep" and progress.state == "Evaluating"
+            self._since = now if evaluating else None
 
     display = Watch()
     overrides = ["spec.learner.device=cpu", *OVERRIDES[goal]]
@@ -92,7 +93,6 @@ def greenroom(seed: int, goal: str, launch: str) -> None:
         rows = read_metrics(directory)
     assert display.began is not None, "nothing was learned"
     training = [row for row in rows if row["kind"] == "train"]
-    before = max((row["wallSeconds"] for row in training if not row["learnerSteps"]), default=0.0)
     learning = [row for row in training if row["learnerSteps"]]
     first, last = learning[0], learning[-1]
     seconds = last["wallSeconds"] - first["wallSeconds"]
@@ -100,7 +100,8 @@ def greenroom(seed: int, goal: str, launch: str) -> None:
         (last[key] - first[key]) / seconds for key in ("environmentSteps", "learnerSteps")
     )
     solved = result.reason == "EpisodeReturnReached"
-    to_return = rows[-1]["wallSeconds"] - before - display.evaluating
+    learning_began = max(0.0, first["wallSeconds"] - first["learnerSteps"] / updates)
+    to_return = rows[-1]["wallSeconds"] - learning_began - display.evaluating
     report(
         (environment_steps, updates),
         (result.environment_steps, to_return) if solved else None,
