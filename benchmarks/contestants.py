@@ -119,7 +119,7 @@ def greenroom_processes(seed: int) -> None:
         last["environmentSteps"] - first["environmentSteps"],
         last["learnerSteps"] - first["learnerSteps"],
         seconds,
-        (result.environment_steps, last["wallSeconds"]) if won else None,
+        (result.environment_steps, seconds) if won else None,
         imported,
         display.first_step,
         family=display.peak_mib(),
@@ -175,6 +175,8 @@ class _FamilyMemory(_Stopwatch):
 
 
 def stable_baselines3(seed: int) -> None:
+    # TensorFlow is here for Reverb; TensorBoard would import it, which is not this peer's fault.
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]
     import gymnasium
     import torch
     from stable_baselines3 import DQN

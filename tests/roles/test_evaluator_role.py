@@ -16,7 +16,7 @@ from small import experiment
 
 from greenroom.core import Variables
 from greenroom.roles import evaluator as module
-from greenroom.roles.evaluator import run_evaluator
+from greenroom.roles.evaluator import EvaluatorRole, run_evaluator
 from greenroom.training.assembly import assemble_builder, make_player
 from greenroom.variables.messages import EvaluationReport
 from greenroom_api import RLExperiment
@@ -143,6 +143,25 @@ def test_what_an_earlier_learner_wanted_is_not_the_next_ones(
             learner.service.evaluations.request(environment_steps=100, version=8)
             (result,) = results(learner)
             assert result.learner == learner.client.next_evaluation().learner
+
+
+def test_an_order_and_variables_of_two_learners_do_not_belong_together(tmp_path: Path) -> None:
+    player = make_player(QUICK, assemble_builder(QUICK)[1])
+    for folder in ("earlier", "later"):
+        (tmp_path / folder).mkdir()
+    with learner_at(tmp_path / "earlier") as earlier, learner_at(tmp_path / "later") as later:
+        publish(earlier, version=8)
+        publish(later, version=8)
+        earlier.service.evaluations.request(environment_steps=100, version=8)
+        # As if the learner were started again between its order and its variables.
+        with Role(
+            "evaluator",
+            lambda context: EvaluatorRole(player, context, earlier.client, later.client).run(),
+        ) as role:
+            role.wait_until_ready()
+            time.sleep(0.3)  # several orders
+            assert role.status()["evaluations"] == 0
+        assert earlier.client.next_evaluation().due
 
 
 def test_while_it_plays_it_is_heard_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

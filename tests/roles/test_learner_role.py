@@ -116,11 +116,15 @@ def test_the_first_actor_is_told_what_a_run_in_one_process_has_done(tmp_path: Pa
     orders: list[ActorOrder] = []
 
     def answered() -> bool:
-        with contextlib.suppress(LearnerUnavailable):
+        # A new client connects at once, so that it comes before the checkpoint is restored.
+        with (
+            contextlib.suppress(LearnerUnavailable),
+            LearnerClient(f"{HOST}:{port}", TOKEN) as client,
+        ):
             orders.append(client.report(make_report(environment_steps=20)))
         return bool(orders)
 
-    with learner, LearnerClient(f"{HOST}:{port}", TOKEN) as client:
+    with learner:
         wait_until(answered)
     assert orders[0].environment_steps == 220
     # What is left, in whole unrolls.

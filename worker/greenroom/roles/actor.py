@@ -32,7 +32,7 @@ WAIT_SECONDS = 0.2
 FLUSH_SECONDS = 5.0
 REST_SECONDS = 1.0
 # How old the numbers in a report may be while nothing is waited for.
-RENEWAL_SECONDS = 0.2
+RENEWAL_SECONDS = 0.1
 # Enough to keep the server's connection busy; acting runs ahead of the limiter by so much.
 MAX_PENDING = 32
 
@@ -78,7 +78,7 @@ class ActorRole:
         self._waiting_seconds = 0.0
         self._resting = False
         self._waiting_for: str | None = "the learner"
-        self._reports = Reports(client, self._make_report())
+        self._reports = Reports(client, self._make_report(), experiment.spec.actors.replicas)
         self._report_due = 0.0
         context.observe(self._status, self._figures)
 

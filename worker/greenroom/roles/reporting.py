@@ -14,7 +14,10 @@ from greenroom.variables.remote import LearnerClient
 
 logger = logging.getLogger(__name__)
 
-REPORT_SECONDS = 1.0
+# A learner sees steps as late as this, and evaluates as late; each report is an fsync there.
+REPORT_SECONDS = 0.25
+MOST_REPORTS_PER_SECOND = 200
+LONGEST_REPORT_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 
 
@@ -37,9 +40,9 @@ class Standing:
 
 
 class Reports:
-    """Sends what an actor has done, every second and when it is asked to.
+    """Sends what an actor has done, every so often and when it is asked to.
 
-        reports = Reports(client, report)
+        reports = Reports(client, report, actors=4)
         standing = reports.send()                     # the first one, in this thread
         reports.start()
         while acting:
@@ -54,15 +57,19 @@ class Reports:
     Args:
         client: to the learner.
         report: the first one.
+        actors: how many report to this learner; where there are many, each does so less
+            often, but every second.
 
     Attributes:
         error: why the last report did not arrive, None if it did.
     """
 
-    def __init__(self, client: LearnerClient, report: ActorReport) -> None:
+    def __init__(self, client: LearnerClient, report: ActorReport, actors: int) -> None:
         self.error: GreenroomError | None = None
         self._client = client
         self._report = report
+        period = max(REPORT_SECONDS, actors / MOST_REPORTS_PER_SECOND)
+        self._period = min(period, LONGEST_REPORT_SECONDS)
         self._standing: Standing | None = None
         self._broken: BaseException | None = None
         self._wanted = threading.Event()
@@ -138,7 +145,7 @@ class Reports:
     def _run(self) -> None:
         try:
             while True:
-                self._wanted.wait(REPORT_SECONDS)
+                self._wanted.wait(self._period)
                 if self._closed:
                     return
                 self._wanted.clear()
