@@ -208,10 +208,13 @@ def test_it_takes_no_more_steps_than_it_is_allowed(tmp_path: Path, server: Serve
         with acting(server, learner.service.port) as role:
             # What is counted and what the other holds may exceed the limit by an unroll each.
             most = limit + 2 * UNROLL - held
-            wait_until(lambda: steps(role) >= most)
+            # A report that comes within an unroll may leave less than another one.
+            wait_until(lambda: steps(role) > most - UNROLL)
             role.wait_until_waiting(ALLOWANCE)
-            remains_true(lambda: steps(role) == most, seconds=0.3)
-            assert counted(learner) == most
+            taken = steps(role)
+            assert taken <= most
+            remains_true(lambda: steps(role) == taken, seconds=0.6)
+            wait_until(lambda: counted(learner) == taken)
             # The other gives back what it holds: there is more to do.
             learner.client.report(make_report("actor-1", leaving=True))
             wait_until(lambda: counted(learner) >= limit)
