@@ -234,7 +234,6 @@ class ActorRole:
 
     def _make_report(self, leaving: bool = False) -> ActorReport:
         actor = self._actor
-        leaving = leaving or self._resting
         return ActorReport(
             actor=self._name,
             incarnation=self._incarnation,
@@ -244,8 +243,9 @@ class ActorRole:
             acting_seconds=self._acting_seconds,
             waiting_seconds=self._waiting_seconds,
             version=-1 if actor is None else actor.version,
+            # Of an actor that rests, they may still be admitted, and it may come back.
             dropped_items=self._pending() if leaving else 0,
-            leaving=leaving,
+            leaving=leaving or self._resting,
         )
 
     def _status(self) -> dict[str, Any]:
