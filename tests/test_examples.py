@@ -30,3 +30,18 @@ def test_an_example_runs(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     policy = greenroom.load_policy(result.run_directory)
     action = policy(policy.spec.observation_space.sample())
     assert policy.spec.action_space.contains(action)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cartpole-impala", "memory-impala"])
+def test_an_example_reaches_its_return_as_processes(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over Reverb, the unrolls' recurrent states included: without them memory stays at chance."""
+    monkeypatch.chdir(EXAMPLES.parent)  # where the roles find the example's environment
+    experiment = load_experiment(EXAMPLES / f"{name}.yaml")
+    result = greenroom.run(experiment, run_directory=tmp_path / "run", launch="processes")
+    assert result.reason == "EpisodeReturnReached"
+    assert experiment.spec.stop.episode_return is not None
+    assert result.episode_return is not None
+    assert result.episode_return >= experiment.spec.stop.episode_return
