@@ -56,7 +56,6 @@ class CountsJournal:
     Attributes:
         path: the file.
         counts: what is on the disk; to be read only.
-        fault: why the last write failed, None if it did not.
 
     Raises:
         RunDirectoryError: the file cannot be read or written.
@@ -65,7 +64,6 @@ class CountsJournal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.counts = Counts()
-        self.fault: str | None = None
         self._file = CLOSED
         self._queue: list[_Pending] = []
         self._queueing = threading.Lock()
@@ -211,12 +209,10 @@ class CountsJournal:
         try:
             yield
         except OSError as error:
-            self.fault = (
+            raise RunDirectoryError(
                 "Counts must be on the disk before they are acknowledged. "
                 f"Got: {error.strerror or error} at {self.path}."
-            )
-            raise RunDirectoryError(self.fault) from error
-        self.fault = None
+            ) from error
 
 
 def reported_environment_steps(path: Path) -> int:
