@@ -1,0 +1,218 @@
+"""What the operator knows of the cluster: trimmed, immutable, without a Kubernetes client.
+
+A child is kept as a few fields, not as the object: what is needed to tell whether it is
+as planned, and what its pods say. Memory grows with children, not with their size.
+
+    observed = Observed(experiment=..., children={("Deployment", "x-learner"): Child(...)},
+                        pods=(Pod(...),), progress=Progress(...), now=datetime.now(UTC))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Literal
+
+from greenroom_operator.names import Role
+
+ChildKey = tuple[str, str]
+"""Kind and name; the namespace is the experiment's."""
+
+LearnerState = Literal["starting", "training", "stopping", "finished", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """An object that the operator made, or that stands where it wants to make one.
+
+    Attributes:
+        uid, generation: of the object.
+        owner: uid of its controlling owner, None if it has none.
+        deleting: whether it has a deletion timestamp.
+        applied: annotation ``greenroom.dev/applied``.
+        inputs: annotation ``greenroom.dev/inputs`` of its pod template; workloads only.
+        owned: digest of the fields that this operator's field manager owns.
+        replicas, ready, updated, existing: ``spec.replicas``, ``status.readyReplicas``,
+            ``status.updatedReplicas``, ``status.replicas``; workloads only.
+        settled: whether ``status.observedGeneration`` has reached ``generation``.
+        storage: requested size of a volume claim, or of a StatefulSet's claim template.
+        bound: phase of a volume claim.
+    """
+
+    uid: str
+    generation: int = 0
+    owner: str | None = None
+    deleting: bool = False
+    applied: str | None = None
+    inputs: str | None = None
+    owned: str | None = None
+    replicas: int | None = None
+    ready: int = 0
+    updated: int = 0
+    existing: int = 0
+    settled: bool = True
+    storage: str | None = None
+    bound: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod, as its role's container and the scheduler describe it.
+
+    Attributes:
+        name, uid, role: of the pod.
+        phase: ``status.phase``.
+        ready: condition Ready.
+        deleting: whether it has a deletion timestamp.
+        ip: ``status.podIP``, "" before it has one.
+        restarts: restarts of its containers, init containers included.
+        waiting, waiting_message: why a container waits ("ImagePullBackOff",
+            "CrashLoopBackOff", "CreateContainerConfigError"), "" if none does.
+        exit_code, exit_reason, exit_message: how a container ended last ("OOMKilled",
+            "Error") and its last words; None and "" if none did.
+        unschedulable: the scheduler's words while no node takes it, else "".
+        reason, message: ``status.reason`` and ``status.message`` ("Evicted").
+        inputs: annotation ``greenroom.dev/inputs``.
+    """
+
+    name: str
+    uid: str
+    role: Role
+    phase: str = "Pending"
+    ready: bool = False
+    deleting: bool = False
+    ip: str = ""
+    restarts: int = 0
+    waiting: str = ""
+    waiting_message: str = ""
+    exit_code: int | None = None
+    exit_reason: str = ""
+    exit_message: str = ""
+    unschedulable: str = ""
+    reason: str = ""
+    message: str = ""
+    inputs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint that the learner reports.
+
+    Attributes:
+        environment_steps, learner_steps: its counts.
+        time: when it was written.
+        final: whether nothing will follow it: training is over, or was asked to stop.
+    """
+
+    environment_steps: int
+    learner_steps: int
+    time: datetime
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the learner's ``/status`` said.
+
+    Attributes:
+        time: when it was read.
+        pod: uid of the pod that said it.
+        state: "finished" once a stop condition was met and all is saved; "stopped" once it was
+            interrupted and all is saved.
+        detail: the same for people: how it finished, what it waits for.
+        bottleneck: "acting" or "learning": the side that the other one waits for.
+    """
+
+    time: datetime
+    pod: str
+    state: LearnerState
+    detail: str = ""
+    environment_steps: int = 0
+    learner_steps: int = 0
+    episode_return: float | None = None
+    environment_steps_per_second: float | None = None
+    learner_steps_per_second: float | None = None
+    samples_per_insert: float | None = None
+    wanted_samples_per_insert: float | None = None
+    bottleneck: str | None = None
+    checkpoint: Checkpoint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A learner that did not answer.
+
+    Attributes:
+        since: when it was asked in vain first.
+        error: why it did not answer, for people.
+    """
+
+    since: datetime
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The experiment or claim that ``spec.resumeFrom`` names.
+
+    Attributes:
+        exists: whether its volume claim is there.
+        users: names of pods that use the claim, this experiment's own apart.
+    """
+
+    claim: str
+    exists: bool
+    users: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """All that a reconcile of one experiment looks at.
+
+    Attributes:
+        children: by kind and name.
+        pods: of all roles, in the order of their names; those that are leaving included.
+        progress: the newest answer of the learner, None if there was none since this operator
+            started.
+        silence: set while the learner's pod runs and does not answer.
+        source: of ``spec.resumeFrom``, None without.
+        refused: what the API server answered to the last try to write a child, by its key.
+        now: wall-clock time, in UTC.
+    """
+
+    now: datetime
+    children: Mapping[ChildKey, Child] = field(default_factory=lambda: MappingProxyType({}))
+    pods: tuple[Pod, ...] = ()
+    progress: Progress | None = None
+    silence: Silence | None = None
+    source: Source | None = None
+    refused: Mapping[ChildKey, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def pods_of(self, *roles: Role) -> tuple[Pod, ...]:
+        """Return the pods of these roles."""
+        return tuple(pod for pod in self.pods if pod.role in roles)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the policies make of an experiment and what was observed.
+
+    Attributes:
+        replicas: wanted pods by role.
+        goal: what the experiment moves towards.
+        delete: whether the whole experiment is to be deleted now (its TTL has passed).
+        recheck_seconds: when to look again even if nothing happens, None if need not be.
+        poll_seconds: how often to ask the learner meanwhile, None for not at all.
+    """
+
+    replicas: Mapping[Role, int]
+    goal: Literal["run", "suspend", "succeed", "fail"]
+    delete: bool = False
+    recheck_seconds: float | None = None
+    poll_seconds: float | None = None
+
+
+Manifest = dict[str, Any]
+"""A Kubernetes object as plain values, as it is applied."""
