@@ -1,0 +1,162 @@
+"""The only writer of children: server-side apply of what differs, and pruning.
+
+A child is as planned if the plan's digest is on it (`names.APPLIED`), its replicas are
+right, and this operator still owns every field that it applied. Nothing is written then.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from greenroom_operator.cache import Cache, Family, KeptChild
+from greenroom_operator.client import Api
+from greenroom_operator.errors import ApiRefused
+from greenroom_operator.experiment import Experiment
+from greenroom_operator.kinds import BY_NAME, Kind
+from greenroom_operator.names import APPLIED, INPUTS
+from greenroom_operator.observed import ChildKey, Manifest
+
+logger = logging.getLogger(__name__)
+
+FOREIGN: Final = "belongs to somebody else"
+
+
+@dataclass(slots=True)
+class Applied:
+    """What was done.
+
+    Attributes:
+        created, restored, deleted: children that were made, put back after a change by hand,
+            and pruned.
+        refused: what the API server answered, by child.
+    """
+
+    created: list[ChildKey] = field(default_factory=list)
+    restored: list[ChildKey] = field(default_factory=list)
+    deleted: list[ChildKey] = field(default_factory=list)
+    refused: dict[ChildKey, str] = field(default_factory=dict)
+
+
+class Applier:
+    """Writes children.
+
+    Args:
+        api: where.
+        cache: takes the answers.
+    """
+
+    def __init__(self, api: Api, cache: Cache) -> None:
+        self._api = api
+        self._cache = cache
+
+    async def apply(self, experiment: Experiment, manifests: Sequence[Manifest]) -> Applied:
+        """Write what differs from the plan, in its order, and delete what it no longer has.
+
+        What the API server refuses holds up no other child; it is written again at the next
+        reconcile.
+
+        Raises:
+            ApiUnavailable: the rest waits for another try.
+        """
+        applied = Applied()
+        family = self._cache.family(experiment.key)
+        for manifest in manifests:
+            kind = BY_NAME[manifest["kind"]]
+            key = kind.kind, manifest["metadata"]["name"]
+            try:
+                await self._child(experiment, family, kind, key, manifest, applied)
+            except ApiRefused as error:
+                applied.refused[key] = str(error)
+        await self._prune(experiment, family, manifests, applied)
+        return applied
+
+    async def _child(
+        self,
+        experiment: Experiment,
+        family: Family,
+        kind: Kind,
+        key: ChildKey,
+        manifest: Manifest,
+        applied: Applied,
+    ) -> None:
+        kept = family.children.get(key)
+        if kept is not None and kept.child.deleting:
+            return  # made anew once it is gone
+        if kept is not None and _foreign(kept, experiment, manifest):
+            raise ApiRefused(
+                f"{kind.kind} {key[1]} {FOREIGN}; delete or rename it, or the experiment",
+                status=409,
+                reason="Foreign",
+            )
+        patch = _difference(kept, manifest)
+        if patch is None:
+            return
+        if patch is manifest:
+            body = await self._api.apply(kind, manifest)
+        else:
+            body = await self._api.merge(kind, experiment.namespace, key[1], patch)
+        if kept is None:
+            applied.created.append(key)
+        elif kept.child.applied == _digest_of(manifest) and kept.child.replicas == _replicas(
+            manifest
+        ):
+            applied.restored.append(key)
+        self._cache.child(kind, "MODIFIED", body, applied=patch is manifest)
+
+    async def _prune(
+        self,
+        experiment: Experiment,
+        family: Family,
+        manifests: Sequence[Manifest],
+        applied: Applied,
+    ) -> None:
+        planned = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}
+        for key, kept in list(family.children.items()):
+            kind = BY_NAME[key[0]]
+            child = kept.child
+            ours = child.owner == experiment.uid and kind.prunable
+            if key not in planned and ours and not child.deleting:
+                await self._api.delete(kind, experiment.namespace, key[1], uid=child.uid)
+                applied.deleted.append(key)
+
+
+def _difference(kept: KeptChild | None, manifest: Manifest) -> Manifest | None:
+    """Return what to write: nothing, the manifest itself for an apply, or a merge patch."""
+    if kept is None:
+        return manifest
+    child, replicas = kept.child, _replicas(manifest)
+    if child.applied == _digest_of(manifest):
+        same = child.replicas == replicas and kept.untouched(manifest)
+        return None if same else manifest
+    # Only this operator's way of writing pods differs, not what they run: a newer operator
+    # does not restart running pods for that. What is at rest takes the new form.
+    if child.applied and child.inputs and child.inputs == _inputs_of(manifest) and child.replicas:
+        return None if child.replicas == replicas else {"spec": {"replicas": replicas}}
+    return manifest
+
+
+def _foreign(kept: KeptChild, experiment: Experiment, manifest: Manifest) -> bool:
+    owner = kept.child.owner
+    if owner == experiment.uid:
+        return False
+    # A volume that was retained on purpose has no owner; a claim of a StatefulSet has that.
+    return owner is not None and "ownerReferences" in manifest["metadata"]
+
+
+def _digest_of(manifest: Manifest) -> str | None:
+    value: str | None = manifest["metadata"].get("annotations", {}).get(APPLIED)
+    return value
+
+
+def _inputs_of(manifest: Manifest) -> str | None:
+    template = manifest.get("spec", {}).get("template", {}).get("metadata", {})
+    value: str | None = template.get("annotations", {}).get(INPUTS)
+    return value
+
+
+def _replicas(manifest: Manifest) -> int | None:
+    value: int | None = manifest.get("spec", {}).get("replicas")
+    return value

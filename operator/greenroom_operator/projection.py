@@ -1,0 +1,186 @@
+"""From objects as the API server gives them to what is kept of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from greenroom_operator.kinds import DEPLOYMENT, STATEFUL_SET, VOLUME_CLAIM, Kind
+from greenroom_operator.names import APPLIED, FIELD_MANAGER, INPUTS, ROLE_LABEL, ROLES
+from greenroom_operator.observed import Child, Pod
+
+# As much of a container's last words as a message can show.
+MESSAGE_CHARACTERS = 2048
+
+
+def child_of(kind: Kind, body: Mapping[str, Any]) -> Child:
+    """Return what is kept of a child."""
+    metadata, spec = body["metadata"], body.get("spec", {})
+    status = body.get("status", {})
+    kept: dict[str, Any] = {}
+    if kind in (DEPLOYMENT, STATEFUL_SET):
+        kept = _workload(metadata, spec, status)
+    elif kind == VOLUME_CLAIM:
+        kept = {
+            "storage": spec.get("resources", {}).get("requests", {}).get("storage"),
+            "bound": status.get("phase"),
+        }
+    return Child(
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 0),
+        owner=_owner(metadata),
+        deleting="deletionTimestamp" in metadata,
+        applied=metadata.get("annotations", {}).get(APPLIED),
+        owned=digest(owned_fields(metadata)),
+        **kept,
+    )
+
+
+def _workload(
+    metadata: Mapping[str, Any], spec: Mapping[str, Any], status: Mapping[str, Any]
+) -> dict[str, Any]:
+    template = spec.get("template", {}).get("metadata", {})
+    claims = spec.get("volumeClaimTemplates") or [{}]
+    requests = claims[0].get("spec", {}).get("resources", {}).get("requests", {})
+    return {
+        "inputs": template.get("annotations", {}).get(INPUTS),
+        "replicas": spec.get("replicas"),
+        "ready": status.get("readyReplicas", 0),
+        "updated": status.get("updatedReplicas", 0),
+        "existing": status.get("replicas", 0),
+        "settled": status.get("observedGeneration", 0) >= metadata.get("generation", 0),
+        "storage": requests.get("storage"),
+    }
+
+
+def pod_of(body: Mapping[str, Any]) -> Pod | None:
+    """Return what is kept of a pod; None if it has no role."""
+    metadata, status = body["metadata"], body.get("status", {})
+    role = metadata.get("labels", {}).get(ROLE_LABEL)
+    if role not in ROLES:
+        return None
+    containers = [
+        *status.get("initContainerStatuses", ()),
+        *status.get("containerStatuses", ()),
+    ]
+    conditions = {condition["type"]: condition for condition in status.get("conditions", ())}
+    scheduled = conditions.get("PodScheduled", {})
+    unschedulable = scheduled.get("status") == "False"
+    return Pod(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        role=role,
+        phase=status.get("phase", "Pending"),
+        ready=conditions.get("Ready", {}).get("status") == "True",
+        deleting="deletionTimestamp" in metadata,
+        ip=status.get("podIP", ""),
+        restarts=sum(container.get("restartCount", 0) for container in containers),
+        reason=status.get("reason", ""),
+        message=status.get("message", "")[:MESSAGE_CHARACTERS],
+        inputs=metadata.get("annotations", {}).get(INPUTS, ""),
+        unschedulable=scheduled.get("message", "") if unschedulable else "",
+        **_waiting(containers),
+        **_exit(containers),
+    )
+
+
+def _waiting(containers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    for container in containers:
+        waiting = container.get("state", {}).get("waiting")
+        # An init container's turn makes the others wait, which is no news.
+        if waiting and waiting.get("reason") not in (None, "PodInitializing", "ContainerCreating"):
+            return {
+                "waiting": waiting["reason"],
+                "waiting_message": waiting.get("message", "")[:MESSAGE_CHARACTERS],
+            }
+    return {}
+
+
+def _exit(containers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return how a container ended that failed last, or ended last if none failed."""
+    ends = [
+        ended
+        for container in containers
+        for ended in (
+            container.get("state", {}).get("terminated"),
+            container.get("lastState", {}).get("terminated"),
+        )
+        if ended
+    ]
+    if not ends:
+        return {}
+    ended = max(ends, key=lambda end: (end["exitCode"] != 0, end.get("finishedAt") or ""))
+    return {
+        "exit_code": ended["exitCode"],
+        "exit_reason": ended.get("reason", ""),
+        "exit_message": ended.get("message", "")[-MESSAGE_CHARACTERS:],
+    }
+
+
+def _owner(metadata: Mapping[str, Any]) -> str | None:
+    for reference in metadata.get("ownerReferences", ()):
+        if reference.get("controller"):
+            uid: str = reference["uid"]
+            return uid
+    return None
+
+
+def owned_fields(metadata: Mapping[str, Any]) -> bytes | None:
+    """Return which fields this operator applied and nobody took over since, as JSON.
+
+    Whoever changes a field by other means than server-side apply takes it away from those
+    who applied it (https://kubernetes.io/docs/reference/using-api/server-side-apply/), so
+    that this tells of every change by hand, whatever defaults or canonical forms the API
+    server writes into the values.
+    """
+    for entry in metadata.get("managedFields", ()):
+        if entry["manager"] == FIELD_MANAGER and entry["operation"] == "Apply":
+            return json.dumps(entry["fieldsV1"], separators=(",", ":")).encode()
+    return None
+
+
+def digest(fields: bytes | None) -> str | None:
+    """Return a short digest of owned fields."""
+    return None if fields is None else hashlib.blake2b(fields, digest_size=8).hexdigest()
+
+
+def owns_all(manifest: Mapping[str, Any], fields: bytes | None) -> bool:
+    """Return whether all of a manifest is among the owned fields of the live object."""
+    return fields is not None and _covers(json.loads(fields), manifest, top=True)
+
+
+# The API server keeps these out of managed fields.
+_UNMANAGED = {"apiVersion", "kind", "name", "namespace"}
+
+
+def _covers(owned: Mapping[str, Any], value: Any, *, top: bool = False) -> bool:
+    """Compare with managed fields: ``f:`` fields, ``k:`` list items by key, ``v:`` set items."""
+    if not [name for name in owned if name != "."]:
+        return True  # owned as a whole
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if (top and name in ("apiVersion", "kind")) or item is None:
+                continue
+            if top and name == "metadata":
+                item = {key: part for key, part in item.items() if key not in _UNMANAGED}
+            field = owned.get(f"f:{name}")
+            if field is None or not _covers(field, item):
+                return False
+        return True
+    if isinstance(value, list):
+        return all(_owns_item(owned, item) for item in value)
+    return True
+
+
+def _owns_item(owned: Mapping[str, Any], item: Any) -> bool:
+    for name, fields in owned.items():
+        if name.startswith("k:") and isinstance(item, Mapping):
+            keys = json.loads(name[2:])
+            # A key that the manifest leaves out is one that the API server has a default for.
+            if all(item.get(key, value) == value for key, value in keys.items()):
+                return _covers(fields, item)
+        elif name.startswith("v:") and json.loads(name[2:]) == item:
+            return True
+    return False

@@ -1,0 +1,137 @@
+"""Which experiment is reconciled next: one at a time for each key, many keys side by side.
+
+    queue = WorkQueue()
+    queue.add(key, Urgency.CHANGED)
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(16):
+            tasks.create_task(work(queue))
+
+    async def work(queue):
+        while True:
+            key = await queue.get()
+            ...                                 # reconcile
+            queue.done(key)                     # or queue.failed(key)
+
+A key that is added while it is worked on is worked on once more afterwards; one that waits
+already keeps the more urgent of its places. A key that failed comes back after a time that
+doubles with each failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import random
+from enum import IntEnum
+from typing import Final
+
+from greenroom_operator.experiment import Key
+
+FIRST_BACKOFF: Final = 0.5
+LONGEST_BACKOFF: Final = 60.0
+
+
+class Urgency(IntEnum):
+    """What goes first when more waits than can be done."""
+
+    CHANGED = 0
+    """Somebody changed a spec, or deleted something: a person may be looking."""
+    NEW = 1
+    """The cluster moves, or an experiment is new."""
+    ROUTINE = 2
+    """A time has come: progress, a resync."""
+
+
+class WorkQueue:
+    """Keys that wait, are worked on, or come back later; for one event loop."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Key]] = []
+        self._order = itertools.count()
+        self._waiting: dict[Key, Urgency] = {}
+        self._working: set[Key] = set()
+        self._again: dict[Key, Urgency] = {}
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._failures: dict[Key, int] = {}
+        self._arrived = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Return how many keys wait now."""
+        return len(self._waiting)
+
+    def add(self, key: Key, urgency: Urgency) -> None:
+        """Have a key worked on soon."""
+        if key in self._working:
+            self._again[key] = min(urgency, self._again.get(key, urgency))
+            return
+        waiting = self._waiting.get(key)
+        if waiting is not None and waiting <= urgency:
+            return
+        self._waiting[key] = urgency
+        heapq.heappush(self._heap, (urgency, next(self._order), key))
+        self._arrived.set()
+
+    def add_later(self, key: Key, seconds: float) -> None:
+        """Have a key worked on in so many seconds, unless it is told another time before."""
+        self.cancel(key)
+        loop = asyncio.get_running_loop()
+        self._timers[key] = loop.call_later(seconds, self._due, key)
+
+    def cancel(self, key: Key) -> None:
+        """Forget the time that `add_later` set."""
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
+    async def get(self) -> Key:
+        """Wait for a key, and begin to work on it."""
+        while True:
+            while self._heap:
+                urgency, _, key = heapq.heappop(self._heap)
+                # A place that was left for a more urgent one stays in the heap.
+                if self._waiting.get(key) == urgency:
+                    del self._waiting[key]
+                    self._working.add(key)
+                    return key
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def done(self, key: Key) -> None:
+        """End the work on a key, in success."""
+        self._failures.pop(key, None)
+        self._end(key)
+
+    def failed(self, key: Key, *, at_least: float = 0.0) -> float:
+        """End the work on a key that failed; return the seconds after which it comes back.
+
+        Args:
+            key: it.
+            at_least: seconds that the server asked to wait.
+        """
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        seconds = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures, 16))
+        # Keys that failed together do not come back together.
+        seconds = max(at_least, seconds * random.uniform(0.75, 1.25))
+        # What a person changed meanwhile may be the cure; the rest would only fail once more.
+        if self._again.get(key) != Urgency.CHANGED:
+            self._again.pop(key, None)
+        self._end(key)
+        self.add_later(key, seconds)
+        return seconds
+
+    def forget(self, key: Key) -> None:
+        """Forget failures and times of a key that is gone."""
+        self._failures.pop(key, None)
+        self.cancel(key)
+
+    def _end(self, key: Key) -> None:
+        self._working.discard(key)
+        again = self._again.pop(key, None)
+        if again is not None:
+            self.add(key, again)
+
+    def _due(self, key: Key) -> None:
+        self._timers.pop(key, None)
+        self.add(key, Urgency.ROUTINE)
