@@ -13,15 +13,17 @@ from typing import Final
 
 from greenroom_operator.cache import Cache, Family, KeptChild
 from greenroom_operator.client import Api
-from greenroom_operator.errors import ApiRefused
+from greenroom_operator.errors import ApiRefused, NotFound
 from greenroom_operator.experiment import Experiment
-from greenroom_operator.kinds import BY_NAME, Kind
-from greenroom_operator.names import APPLIED, INPUTS
+from greenroom_operator.kinds import BY_NAME, WORKLOADS, Kind
+from greenroom_operator.names import APPLIED, INPUTS, OWNER
 from greenroom_operator.observed import ChildKey, Manifest
+from greenroom_operator.projection import owner_of
 
 logger = logging.getLogger(__name__)
 
-FOREIGN: Final = "belongs to somebody else"
+# Stands for the owner of what is not there.
+_NOBODY: Final = ""
 
 
 @dataclass(slots=True)
@@ -85,15 +87,17 @@ class Applier:
         kept = family.children.get(key)
         if kept is not None and kept.child.deleting:
             return  # made anew once it is gone
-        if kept is not None and _foreign(kept, experiment, manifest):
-            raise ApiRefused(
-                f"{kind.kind} {key[1]} {FOREIGN}; delete or rename it, or the experiment",
-                status=409,
-                reason="Foreign",
-            )
         patch = _difference(kept, manifest)
         if patch is None:
             return
+        owner = kept.child.owner if kept else await self._owner(experiment, kind, key[1])
+        if _is_claimed(manifest) and owner not in (_NOBODY, experiment.uid):
+            raise ApiRefused(
+                f"{kind.kind} {key[1]} is there already and belongs to another; the experiment or "
+                "it must go, or have another name",
+                status=409,
+                reason="Foreign",
+            )
         if patch is manifest:
             body = await self._api.apply(kind, manifest)
         else:
@@ -105,6 +109,20 @@ class Applier:
         ):
             applied.restored.append(key)
         self._cache.child(kind, "MODIFIED", body, applied=patch is manifest)
+
+    async def _owner(self, experiment: Experiment, kind: Kind, name: str) -> str | None:
+        """Return whose an object is that no watch has shown: it may bear none of our labels.
+
+        A workload need not be asked about: its selector never changes, so that the API
+        server refuses to make another's ours.
+        """
+        if kind in WORKLOADS:
+            return _NOBODY
+        try:
+            metadata = await self._api.metadata(kind, experiment.namespace, name)
+        except NotFound:
+            return _NOBODY
+        return owner_of(metadata)
 
     async def _prune(
         self,
@@ -138,12 +156,10 @@ def _difference(kept: KeptChild | None, manifest: Manifest) -> Manifest | None:
     return manifest
 
 
-def _foreign(kept: KeptChild, experiment: Experiment, manifest: Manifest) -> bool:
-    owner = kept.child.owner
-    if owner == experiment.uid:
-        return False
-    # A volume that was retained on purpose has no owner; a claim of a StatefulSet has that.
-    return owner is not None and "ownerReferences" in manifest["metadata"]
+def _is_claimed(manifest: Manifest) -> bool:
+    """Return whether the plan says whose it is; a claim that a StatefulSet made is that one's."""
+    metadata = manifest["metadata"]
+    return "ownerReferences" in metadata or OWNER in metadata.get("annotations", {})
 
 
 def _digest_of(manifest: Manifest) -> str | None:

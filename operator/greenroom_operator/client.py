@@ -57,6 +57,16 @@ class Api:
         """Return an object; raise NotFound if there is none."""
         return await self.request("GET", kind.path(namespace, name))
 
+    async def metadata(self, kind: Kind, namespace: str, name: str) -> Object:
+        """Return the metadata of an object; raise NotFound if there is none."""
+        answer = await self.request(
+            "GET",
+            kind.path(namespace, name),
+            accept="application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+        )
+        metadata: Object = answer["metadata"]
+        return metadata
+
     async def list(
         self, kind: Kind, namespace: str | None, *, selector: str = ""
     ) -> AsyncIterator[list[Object]]:
@@ -123,15 +133,17 @@ class Api:
         *,
         query: Mapping[str, str] | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
         seconds: float = REQUEST_SECONDS,
         verb: str | None = None,
     ) -> Object:
         """Make one request; wait and try again if the server is busy and says for how long."""
+        headers = {"Content-Type": content_type, "Accept": accept}
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         for tries_left in reversed(range(THROTTLED_TRIES)):
             try:
                 return await self._once(
-                    method, path, data, query, content_type, seconds, verb or method.lower()
+                    method, path, data, query, headers, seconds, verb or method.lower()
                 )
             except ApiUnavailable as error:
                 wait = error.retry_after
@@ -146,11 +158,10 @@ class Api:
         path: str,
         data: bytes | None,
         query: Mapping[str, str] | None,
-        content_type: str,
+        headers: dict[str, str],
         seconds: float,
         verb: str,
     ) -> Object:
-        headers = {"Content-Type": content_type, "Accept": "application/json"}
         authorization = await self._configuration.get_api_key_with_prefix("BearerToken")
         if authorization:
             headers["Authorization"] = authorization

@@ -37,6 +37,9 @@ APPLIED: Final = f"{GROUP}/applied"
 INPUTS: Final = f"{GROUP}/inputs"
 """On a pod template: digest of what its role is started from; another one rolls the pods."""
 
+OWNER: Final = f"{GROUP}/owner"
+"""On a volume claim that outlives its experiment, and so has no owner: the experiment's uid."""
+
 # --- pods ---------------------------------------------------------------------------------
 
 CONTAINER: Final = "worker"

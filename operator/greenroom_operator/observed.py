@@ -29,7 +29,8 @@ class Child:
 
     Attributes:
         uid, generation: of the object.
-        owner: uid of its controlling owner, None if it has none.
+        owner: uid of its controlling owner, or of the experiment that an ownerless volume claim
+            was made for; None if it has neither.
         deleting: whether it has a deletion timestamp.
         applied: annotation ``greenroom.dev/applied``.
         inputs: annotation ``greenroom.dev/inputs`` of its pod template; workloads only.
@@ -39,6 +40,7 @@ class Child:
         settled: whether ``status.observedGeneration`` has reached ``generation``.
         storage: requested size of a volume claim, or of a StatefulSet's claim template.
         bound: phase of a volume claim.
+        failure: why a Deployment cannot make pods: its condition ReplicaFailure's words, else "".
     """
 
     uid: str
@@ -55,6 +57,7 @@ class Child:
     settled: bool = True
     storage: str | None = None
     bound: str | None = None
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Pod:
         phase: ``status.phase``.
         ready: condition Ready.
         deleting: whether it has a deletion timestamp.
+        leaves: that timestamp: when its grace period is over.
         ip: ``status.podIP``, "" before it has one.
         restarts: restarts of its containers, init containers included.
         waiting, waiting_message: why a container waits ("ImagePullBackOff",
@@ -83,6 +87,7 @@ class Pod:
     phase: str = "Pending"
     ready: bool = False
     deleting: bool = False
+    leaves: datetime | None = None
     ip: str = ""
     restarts: int = 0
     waiting: str = ""

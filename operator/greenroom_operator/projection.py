@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from greenroom_operator.kinds import DEPLOYMENT, STATEFUL_SET, VOLUME_CLAIM, Kind
-from greenroom_operator.names import APPLIED, FIELD_MANAGER, INPUTS, ROLE_LABEL, ROLES
+from greenroom_operator.names import APPLIED, FIELD_MANAGER, INPUTS, OWNER, ROLE_LABEL, ROLES
 from greenroom_operator.observed import Child, Pod
 
 # As much of a container's last words as a message can show.
@@ -30,7 +31,7 @@ def child_of(kind: Kind, body: Mapping[str, Any]) -> Child:
     return Child(
         uid=metadata["uid"],
         generation=metadata.get("generation", 0),
-        owner=_owner(metadata),
+        owner=owner_of(metadata),
         deleting="deletionTimestamp" in metadata,
         applied=metadata.get("annotations", {}).get(APPLIED),
         owned=digest(owned_fields(metadata)),
@@ -52,7 +53,16 @@ def _workload(
         "existing": status.get("replicas", 0),
         "settled": status.get("observedGeneration", 0) >= metadata.get("generation", 0),
         "storage": requests.get("storage"),
+        "failure": _replica_failure(status),
     }
+
+
+def _replica_failure(status: Mapping[str, Any]) -> str:
+    """Return why no pods can be made: a quota, or an admission plugin, in its own words."""
+    for condition in status.get("conditions", ()):
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return str(condition.get("message", ""))[:MESSAGE_CHARACTERS]
+    return ""
 
 
 def pod_of(body: Mapping[str, Any]) -> Pod | None:
@@ -75,6 +85,7 @@ def pod_of(body: Mapping[str, Any]) -> Pod | None:
         phase=status.get("phase", "Pending"),
         ready=conditions.get("Ready", {}).get("status") == "True",
         deleting="deletionTimestamp" in metadata,
+        leaves=_time(metadata.get("deletionTimestamp")),
         ip=status.get("podIP", ""),
         restarts=sum(container.get("restartCount", 0) for container in containers),
         reason=status.get("reason", ""),
@@ -84,6 +95,10 @@ def pod_of(body: Mapping[str, Any]) -> Pod | None:
         **_waiting(containers),
         **_exit(containers),
     )
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _waiting(containers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -119,12 +134,14 @@ def _exit(containers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _owner(metadata: Mapping[str, Any]) -> str | None:
+def owner_of(metadata: Mapping[str, Any]) -> str | None:
+    """Return the uid of whom an object belongs to: its controlling owner, or who claims it."""
     for reference in metadata.get("ownerReferences", ()):
         if reference.get("controller"):
             uid: str = reference["uid"]
             return uid
-    return None
+    claimed: str | None = metadata.get("annotations", {}).get(OWNER)
+    return claimed
 
 
 def owned_fields(metadata: Mapping[str, Any]) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +23,34 @@ class PlanOptions:
     network_policies: bool = True
     pod_monitors: bool = True
     cluster_domain: str = "cluster.local"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of it.
+
+    Attributes:
+        plan: see `PlanOptions`.
+        namespaces: whose experiments are looked after; all if none is named.
+        concurrency: experiments that are reconciled at the same time.
+        leader_elect: whether to wait for the Lease before anything is done.
+        lease_name, lease_namespace: of the Lease.
+        identity: how this process is called in the Lease.
+        http_host, http_port: where probes and metrics are; 0 lets the system choose.
+        progress_seconds: between two questions to a learner.
+        progress_via: "pods" asks a learner's pod itself, "proxy" through the API server.
+        resync_seconds: between two whole comparisons with the cluster.
+    """
+
+    plan: PlanOptions
+    namespaces: tuple[str, ...] = ()
+    concurrency: int = 16
+    leader_elect: bool = True
+    lease_name: str = "greenroom-operator"
+    lease_namespace: str = "default"
+    identity: str = ""
+    http_host: str = "127.0.0.1"
+    http_port: int = 8080
+    progress_seconds: float = 15.0
+    progress_via: Literal["pods", "proxy"] = "pods"
+    resync_seconds: float = 600.0
