@@ -1,0 +1,98 @@
+"""From an experiment to the objects that it is made of: pure functions, a file for each family.
+
+    for manifest in plan(experiment, decision, observed, options):
+        await api.apply(manifest)
+
+What others need comes first: the ConfigMap and volume claims that pods mount, Services and the
+network policy, then workloads, then what watches over pods that are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from greenroom_operator.experiment import Experiment
+from greenroom_operator.names import APPLIED, Role
+from greenroom_operator.observed import Decision, Manifest, Observed
+from greenroom_operator.plan.config import experiment_config
+from greenroom_operator.plan.disruption import actors_budget, core_budget
+from greenroom_operator.plan.images import Images, resolve_images
+from greenroom_operator.plan.inputs import digest, inputs_of
+from greenroom_operator.plan.monitor import pod_monitor
+from greenroom_operator.plan.network import network_policy
+from greenroom_operator.plan.services import learner_service, replay_service
+from greenroom_operator.plan.subject import Subject
+from greenroom_operator.plan.volumes import learner_claim, replay_growth
+from greenroom_operator.plan.workloads import deployment, replay_stateful_set
+from greenroom_operator.settings import PlanOptions
+
+__all__ = ["Images", "plan", "resolve_images"]
+
+_DEPLOYED: tuple[Role, ...] = ("learner", "actor", "evaluator")
+
+
+def plan(
+    experiment: Experiment, decision: Decision, observed: Observed, options: PlanOptions
+) -> tuple[Manifest, ...]:
+    """Return the objects that an experiment is to consist of, in the order to apply them in.
+
+    Args:
+        experiment: what is wanted. Its status tells the images that were chosen, and whether
+            the learner has a checkpoint of its own.
+        decision: how many pods of each role there are to be.
+        observed: what is there: volumes that are larger than asked for stay so.
+        options: what this operator makes.
+
+    Each object bears a digest of itself (`names.APPLIED`), replicas apart.
+    """
+    subject = Subject(
+        name=experiment.name,
+        namespace=experiment.namespace,
+        uid=experiment.uid,
+        spec=experiment.resource.spec,
+        images=resolve_images(experiment, options),
+        inputs=inputs_of(experiment.resource),
+        seeding=_seeding(experiment),
+    )
+    return tuple(map(_sealed, _objects(subject, decision, observed, options)))
+
+
+def _objects(
+    subject: Subject, decision: Decision, observed: Observed, options: PlanOptions
+) -> Iterator[Manifest]:
+    yield experiment_config(subject)
+    yield learner_claim(subject, observed)
+    growth = replay_growth(subject, observed)
+    if growth is not None:
+        yield growth
+    yield replay_service(subject)
+    yield learner_service(subject)
+    if options.network_policies:
+        yield network_policy(subject)
+    yield replay_stateful_set(subject, observed, decision.replicas["replay"])
+    for role in _DEPLOYED:
+        yield deployment(subject, role, decision.replicas[role])
+    if options.pod_disruption_budgets:
+        yield actors_budget(subject)
+        yield core_budget(subject)
+    if options.pod_monitors:
+        yield pod_monitor(subject)
+
+
+def _seeding(experiment: Experiment) -> bool:
+    """Return whether the learner still begins from another run's checkpoint.
+
+    Once it has one of its own, it must not depend on the other's volume any more, which may
+    be deleted, or be wanted by somebody else.
+    """
+    resumes = experiment.resource.spec.resume_from is not None
+    return resumes and not experiment.status.get("checkpoint")
+
+
+def _sealed(manifest: Manifest) -> Manifest:
+    spec = manifest.get("spec", {})
+    judged = manifest
+    if "replicas" in spec:
+        judged = {**manifest, "spec": {key: spec[key] for key in spec if key != "replicas"}}
+    manifest["metadata"]["annotations"][APPLIED] = digest(judged)
+    return manifest
