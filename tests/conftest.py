@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["e2e.cluster.fixtures"]
+
 for folder in ("launch", "replay", "roles", "variables"):
     sys.path.append(str(Path(__file__).with_name(folder)))
 

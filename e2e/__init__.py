@@ -1,0 +1,1 @@
+"""What the end-to-end and integration tests stand on."""

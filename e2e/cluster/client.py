@@ -1,0 +1,144 @@
+"""The API server in plain dicts, for the parts that make nodes and run pods.
+
+Tests use kubectl (see `cluster.py`) or a client library; this is the little that the cluster
+itself needs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import requests
+
+Object = dict[str, Any]
+
+REQUEST_SECONDS = 30.0
+MERGE = "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+
+
+class ApiError(Exception):
+    """The API server refused a request.
+
+    Attributes:
+        code: of the HTTP answer.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class Api:
+    """An API server at `url`, trusted by the authority in `ca`, as the bearer of `token`.
+
+    with Api(url, ca, token) as api:
+        api.create("/api/v1/nodes", {"metadata": {"name": "node-0"}, ...})
+        for kind, pod in api.watch("/api/v1/pods", version, fieldSelector="spec.nodeName=node-0"):
+            ...
+
+    A session of `requests` is for one thread at a time: give each thread an Api of its own.
+    """
+
+    def __init__(self, url: str, ca: Path, token: str) -> None:
+        self.url = url
+        self.ca = ca
+        self.token = token
+        self._session = requests.Session()
+        # A proxy in the environment is not for 127.0.0.1.
+        self._session.trust_env = False
+        self._session.verify = str(ca)
+        self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def __enter__(self) -> Api:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def clone(self) -> Api:
+        """The same server and user, for another thread."""
+        return Api(self.url, self.ca, self.token)
+
+    def ready(self, path: str = "/readyz") -> bool:
+        """Whether a health check says ok."""
+        try:
+            return self._session.get(self.url + path, timeout=2).ok
+        except requests.RequestException:
+            return False
+
+    def get(self, path: str, **parameters: str) -> Object:
+        return self._request("GET", path, parameters)
+
+    def create(self, path: str, body: Object) -> Object:
+        return self._request("POST", path, {}, body)
+
+    def replace(self, path: str, body: Object) -> Object:
+        return self._request("PUT", path, {}, body)
+
+    def patch(self, path: str, body: Object, content_type: str = MERGE) -> Object:
+        return self._request("PATCH", path, {}, body, content_type)
+
+    def delete(self, path: str, body: Object | None = None) -> Object:
+        return self._request("DELETE", path, {}, body)
+
+    def watch(
+        self, path: str, version: str, seconds: int = 60, **parameters: str
+    ) -> Iterator[tuple[str, Object]]:
+        """(`ADDED`, `MODIFIED`, `DELETED` or `BOOKMARK`, object) until the server ends it.
+
+        Raises:
+            ApiError: the version is too old (410), or what any request raises.
+        """
+        parameters |= {
+            "watch": "true",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(seconds),
+        }
+        with self._session.get(
+            self.url + path, params=parameters, stream=True, timeout=(5, seconds + 10)
+        ) as answer:
+            _check(answer)
+            for line in answer.iter_lines(chunk_size=65536):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise ApiError(event["object"]["code"], event["object"]["message"])
+                yield event["type"], event["object"]
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        parameters: dict[str, str],
+        body: Object | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        answer = self._session.request(
+            method,
+            self.url + path,
+            params=parameters,
+            data=None if body is None else json.dumps(body),
+            headers={"Content-Type": content_type},
+            timeout=REQUEST_SECONDS,
+        )
+        _check(answer)
+        found: Object = answer.json()
+        return found
+
+
+def _check(answer: requests.Response) -> None:
+    if answer.ok:
+        return
+    try:
+        message = answer.json()["message"]
+    except (ValueError, KeyError, TypeError):
+        message = answer.text
+    raise ApiError(answer.status_code, message)

@@ -1,0 +1,272 @@
+"""A real Kubernetes control plane as processes on 127.0.0.1; needs neither root nor Docker.
+
+    with ControlPlane(nodes=2) as plane:
+        kubectl = plane.cluster.kubectl()
+        kubectl("create", "deployment", "web", "--image=any")
+        plane.apiserver.restart()
+
+etcd, kube-apiserver, kube-controller-manager and kube-scheduler are the ones of a real cluster;
+nodes and pods are simulated by kwok (`kwok.py`), or pods run as processes (`node_agent.py`).
+"""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from e2e.cluster import binaries
+from e2e.cluster.certificates import make_certificates
+from e2e.cluster.client import Api, ApiError
+from e2e.cluster.cluster import Cluster, write_kubeconfig
+from e2e.cluster.kwok import kwok_command, make_nodes
+from e2e.cluster.processes import Component, free_port, remove_when_gone, wait_until
+
+ADDRESS = "127.0.0.1"
+SERVICE_RANGE = "10.96.0.0/16"
+SERVICE_ADDRESS = "10.96.0.1"
+READY_SECONDS = 90.0
+REQUESTS_PER_SECOND = 1000
+MEMORY_FOLDER = Path("/dev/shm")
+USERS = {
+    "admin": "system:masters",
+    "system:kube-controller-manager": "",
+    "system:kube-scheduler": "",
+    "kwok": "system:masters",
+    "node-agent": "system:masters",
+}
+AUDIT_POLICY = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules: [{level: Metadata}]
+"""
+
+
+class ControlPlane:
+    """A control plane that lives as long as its `with` block, or its process.
+
+    Its processes are killed when the process that started it ends, even by SIGKILL.
+
+    Args:
+        nodes: of kwok; without any, kwok is not started.
+        audit: whether each request is recorded in `cluster.audit_log`, at Metadata level.
+        apiserver_flags: more flags, such as `--feature-gates=WatchList=false`.
+        requests_per_second: that controller manager and scheduler may make. The defaults of
+            Kubernetes, 20 and 50, would be what a load test measures.
+        folder: where logs and kubeconfigs go; kept. None: a new one, removed afterwards.
+
+    Attributes:
+        cluster: what tests use: kubeconfig and kubectl.
+        folder: logs (`NAME.log`), certificates, kubeconfigs.
+        url: of the API server.
+        etcd, apiserver, controller_manager, scheduler, kwok: the components. Each can be
+            stopped, killed, paused and started; kwok is None without nodes.
+    """
+
+    def __init__(
+        self,
+        *,
+        nodes: int = 0,
+        audit: bool = False,
+        apiserver_flags: Sequence[str] = (),
+        requests_per_second: int = REQUESTS_PER_SECOND,
+        folder: Path | None = None,
+    ) -> None:
+        self._kept_folder = folder
+        self._nodes = nodes
+        self._audit = audit
+        self._apiserver_flags = apiserver_flags
+        self._requests_per_second = requests_per_second
+        self._tokens = {user: secrets.token_hex(16) for user in USERS}
+
+    def __enter__(self) -> ControlPlane:
+        binaries.build(self._binaries())
+        self._make_folders()
+        try:
+            self._make_components()
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """All of them, in the order in which they start."""
+        made = (self.etcd, self.apiserver, self.controller_manager, self.scheduler, self.kwok)
+        return tuple(component for component in made if component)
+
+    def api(self, user: str = "admin") -> Api:
+        """The API server for one thread, as one of `USERS`; close it after use."""
+        return Api(self.url, self._certificates.authority, self._tokens[user])
+
+    def close(self) -> None:
+        """Kill every process and remove what is not kept."""
+        for component in reversed(self._made):
+            # Not asked first: what they would put in order is thrown away.
+            component.kill()
+        assert self._remover.stdin
+        self._remover.stdin.close()
+        self._remover.wait()
+
+    def _binaries(self) -> list[str]:
+        names = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"]
+        return [*names, "kwok"] if self._nodes else names
+
+    def _make_folders(self) -> None:
+        self._made: list[Component] = []
+        scratch = Path(tempfile.mkdtemp(prefix="greenroom-e2e-"))
+        # In memory, a write to etcd costs no disk and a test's etcd no wear.
+        in_memory = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
+        self._data = Path(tempfile.mkdtemp(prefix="greenroom-etcd-", dir=in_memory))
+        self._remover = remove_when_gone(scratch, self._data)
+        self.folder = self._kept_folder or scratch
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._certificates = make_certificates(self.folder, (ADDRESS, SERVICE_ADDRESS))
+
+    def _make_components(self) -> None:
+        self.url = f"https://{ADDRESS}:{free_port()}"
+        audit_log = self.folder / "audit.log" if self._audit else None
+        self.cluster = Cluster(self._kubeconfig("admin"), self.folder, audit_log)
+        self.etcd = self._make_etcd()
+        self.apiserver = self._make(
+            "kube-apiserver", self._apiserver_command(), self.url, "/readyz"
+        )
+        requests = self._requests_per_second
+        speed = (f"--kube-api-qps={requests}", f"--kube-api-burst={2 * requests}")
+        self.controller_manager = self._make_controller(
+            "kube-controller-manager",
+            f"--service-account-private-key-file={self._certificates.service_accounts}",
+            f"--root-ca-file={self._certificates.authority}",
+            "--use-service-account-credentials",
+            "--controllers=*,-nodeipam,-cloud-node-lifecycle",
+            *speed,
+        )
+        self.scheduler = self._make_controller("kube-scheduler", *speed)
+        self.kwok = self._make_kwok() if self._nodes else None
+
+    def _make_etcd(self) -> Component:
+        clients, peers = (f"http://{ADDRESS}:{free_port()}" for _ in range(2))
+        self._etcd_url = clients
+        command: list[str | Path] = [
+            binaries.path("etcd"),
+            f"--data-dir={self._data}/etcd",
+            f"--listen-client-urls={clients}",
+            f"--advertise-client-urls={clients}",
+            f"--listen-peer-urls={peers}",
+            f"--initial-advertise-peer-urls={peers}",
+            f"--initial-cluster=default={peers}",
+            "--unsafe-no-fsync",
+            "--quota-backend-bytes=8589934592",
+            "--auto-compaction-mode=periodic",
+            "--auto-compaction-retention=5m",
+        ]
+        return self._make("etcd", command, clients, "/health")
+
+    def _apiserver_command(self) -> list[str | Path]:
+        tokens, policy = self.folder / "tokens.csv", self.folder / "audit-policy.yaml"
+        tokens.touch(mode=0o600)
+        tokens.write_text(
+            "".join(f'{self._tokens[user]},{user},{user},"{USERS[user]}"\n' for user in USERS)
+        )
+        command: list[str | Path] = [
+            binaries.path("kube-apiserver"),
+            f"--etcd-servers={self._etcd_url}",
+            f"--bind-address={ADDRESS}",
+            f"--secure-port={self.url.rpartition(':')[2]}",
+            f"--service-cluster-ip-range={SERVICE_RANGE}",
+            f"--tls-cert-file={self._certificates.serving}",
+            f"--tls-private-key-file={self._certificates.serving_key}",
+            f"--service-account-signing-key-file={self._certificates.service_accounts}",
+            f"--service-account-key-file={self._certificates.service_accounts}",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--token-auth-file={tokens}",
+            "--authorization-mode=Node,RBAC",
+            "--allow-privileged",
+            # Nobody would answer there: the Service's address leads nowhere on this machine.
+            "--endpoint-reconciler-type=none",
+        ]
+        if self.cluster.audit_log:
+            policy.write_text(AUDIT_POLICY)
+            command += [
+                f"--audit-policy-file={policy}",
+                f"--audit-log-path={self.cluster.audit_log}",
+                # In the file before the answer is sent, so that a test reads what it did.
+                "--audit-log-mode=blocking",
+            ]
+        return [*command, *self._apiserver_flags]
+
+    def _make_controller(self, name: str, *flags: str) -> Component:
+        port = free_port()
+        kubeconfig = self._kubeconfig(f"system:{name}")
+        command: list[str | Path] = [
+            binaries.path(name),
+            f"--kubeconfig={kubeconfig}",
+            f"--authentication-kubeconfig={kubeconfig}",
+            f"--authorization-kubeconfig={kubeconfig}",
+            f"--bind-address={ADDRESS}",
+            f"--secure-port={port}",
+            f"--tls-cert-file={self._certificates.serving}",
+            f"--tls-private-key-file={self._certificates.serving_key}",
+            "--leader-elect=false",
+            *flags,
+        ]
+        return self._make(name, command, f"https://{ADDRESS}:{port}", "/healthz")
+
+    def _make_kwok(self) -> Component:
+        port = free_port()
+        command = kwok_command(self._kubeconfig("kwok"), f"{ADDRESS}:{port}")
+        return self._make("kwok", command, f"http://{ADDRESS}:{port}", "/healthz")
+
+    def _make(self, name: str, command: Sequence[str | Path], url: str, health: str) -> Component:
+        def ready() -> bool:
+            with Api(url, self._certificates.authority, self._tokens["admin"]) as probe:
+                return probe.ready(health)
+
+        component = Component(name, command, self.folder / f"{name}.log", ready)
+        self._made.append(component)
+        return component
+
+    def _kubeconfig(self, user: str) -> Path:
+        name = "kubeconfig" if user == "admin" else f"{user.rpartition(':')[2]}.kubeconfig"
+        server = {"server": self.url, "certificate-authority": str(self._certificates.authority)}
+        write_kubeconfig(self.folder / name, server, self._tokens[user])
+        return self.folder / name
+
+    def _start(self) -> None:
+        for component in self.components[:2]:
+            component.start()
+            component.wait_ready(READY_SECONDS)
+        for component in self.components[2:]:
+            component.start()
+        with self.api() as api:
+            make_nodes(api, self._nodes)
+            for component in self.components[2:]:
+                component.wait_ready(READY_SECONDS)
+            # Pods are refused until the controllers have made this one.
+            wait_until(
+                lambda: _exists(api, "/api/v1/namespaces/default/serviceaccounts/default"),
+                READY_SECONDS,
+                "the controller manager makes ServiceAccount default/default",
+            )
+
+
+def _exists(api: Api, path: str) -> bool:
+    try:
+        api.get(path)
+    except ApiError as problem:
+        if problem.code != 404:
+            raise
+        return False
+    return True
