@@ -15,6 +15,7 @@ from greenroom_api.errors import InvalidExperiment, Problem
 from greenroom_api.experiment import ExperimentSpec, Metadata, RLExperiment
 from greenroom_api.fields import HyperparameterField, agent_fields
 from greenroom_api.impala import IMPALA
+from greenroom_api.lifecycle import FailurePolicy, ResumeFrom
 from greenroom_api.loading import (
     dump_experiment,
     load_experiment,
@@ -24,6 +25,8 @@ from greenroom_api.loading import (
 from greenroom_api.networks import LSTM, MLP, Network
 from greenroom_api.replay import Replay, smallest_error_buffer
 from greenroom_api.roles import Actors, Checkpoint, Evaluator, Learner, Stop
+from greenroom_api.status import Condition, ExperimentStatus
+from greenroom_api.storage import CheckpointStorage, ReplayStorage, Storage, size_bytes
 from greenroom_api.values import Duration
 
 __all__ = [
@@ -34,12 +37,16 @@ __all__ = [
     "Actors",
     "Agent",
     "Checkpoint",
+    "CheckpointStorage",
+    "Condition",
     "CustomAgent",
     "Duration",
     "Environment",
     "Epsilon",
     "Evaluator",
     "ExperimentSpec",
+    "ExperimentStatus",
+    "FailurePolicy",
     "Gymnasium",
     "HyperparameterField",
     "InvalidExperiment",
@@ -50,12 +57,16 @@ __all__ = [
     "Problem",
     "RLExperiment",
     "Replay",
+    "ReplayStorage",
+    "ResumeFrom",
     "Stop",
+    "Storage",
     "Wrapper",
     "agent_fields",
     "dump_experiment",
     "load_experiment",
     "parse_experiment",
     "parse_section",
+    "size_bytes",
     "smallest_error_buffer",
 ]

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from greenroom_api.base import ApiModel, OneOf
+from greenroom_api import transitions
+from greenroom_api.base import ApiModel, OneOf, Validation
 from greenroom_api.dqn import DQN
 from greenroom_api.impala import IMPALA
 from greenroom_api.values import ImportPath, JsonObject
@@ -45,3 +46,8 @@ class Agent(OneOf):
     custom: CustomAgent | None = Field(
         default=None, description="An agent from a package of one's own."
     )
+
+    @classmethod
+    def validations(cls) -> tuple[Validation, ...]:
+        """Return the rules of members, and that another one is not chosen."""
+        return (*super().validations(), *transitions.of_agent(cls.members))

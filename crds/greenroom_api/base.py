@@ -39,11 +39,12 @@ class BrokenRule:
     """A rule between fields that does not hold.
 
     Attributes:
-        loc: camelCase names from the model that has the rule to the field at fault.
+        loc: camelCase names, and places in lists, from the model that has the rule to the field
+            at fault.
         message: the rule, then what it got.
     """
 
-    loc: tuple[str, ...]
+    loc: tuple[int | str, ...]
     message: str
 
 

@@ -11,8 +11,29 @@ from typing import Any
 from greenroom_api.documents import write_document
 from greenroom_api.experiment import GROUP, KIND, VERSION, RLExperiment
 from greenroom_api.schema import structural_schema
+from greenroom_api.status import ExperimentStatus
 
 PLURAL = "rlexperiments"
+
+_COLUMNS: tuple[tuple[str, str, str, str, int], ...] = (
+    ("State", "string", ".status.phase", "One word for how it is.", 0),
+    ("Steps", "integer", ".status.environmentSteps", "Environment steps so far.", 0),
+    ("Return", "number", ".status.episodeReturn", "Mean return of the newest evaluation.", 0),
+    ("SPS", "number", ".status.environmentStepsPerSecond", "Environment steps per second.", 0),
+    ("Actors", "integer", ".status.actors.ready", "Actors that are ready.", 0),
+    ("Bottleneck", "string", ".status.bottleneck", "The side that the other waits for.", 0),
+    ("Age", "date", ".metadata.creationTimestamp", "Time since it was created.", 0),
+    ("Learner-Steps", "integer", ".status.learnerSteps", "Learner steps so far.", 1),
+    ("SPI", "number", ".status.samplesPerInsert", "Samples per insert so far.", 1),
+    (
+        "Message",
+        "string",
+        '.status.conditions[?(@.type=="Ready")].message',
+        "What it does, or what holds it up.",
+        1,
+    ),
+)
+"""Name, type, path, description and priority of what ``kubectl get`` prints; 1 is for -o wide."""
 
 _HEADER = """\
 # Generated from the models in crds/greenroom_api; do not edit. To write it anew:
@@ -42,6 +63,15 @@ def custom_resource_definition() -> dict[str, Any]:
                     "name": VERSION,
                     "served": True,
                     "storage": True,
+                    "subresources": {
+                        "status": {},
+                        "scale": {
+                            "specReplicasPath": ".spec.actors.replicas",
+                            "statusReplicasPath": ".status.actors.replicas",
+                            "labelSelectorPath": ".status.actors.selector",
+                        },
+                    },
+                    "additionalPrinterColumns": [_column(*column) for column in _COLUMNS],
                     "schema": {"openAPIV3Schema": _root_schema()},
                 }
             ],
@@ -54,6 +84,16 @@ def generate() -> str:
     return _HEADER + write_document(custom_resource_definition())
 
 
+def _column(name: str, kind: str, path: str, description: str, priority: int) -> dict[str, Any]:
+    return {
+        "name": name,
+        "type": kind,
+        "jsonPath": path,
+        "description": description,
+        "priority": priority,
+    }
+
+
 def _root_schema() -> dict[str, Any]:
     schema = structural_schema(RLExperiment)
     properties = schema["properties"]
@@ -63,6 +103,7 @@ def _root_schema() -> dict[str, Any]:
     # Of metadata, only the name may be restricted, and nothing may be described.
     name = properties["metadata"]["properties"]["name"]
     properties["metadata"] = {"type": "object", "properties": {"name": name}}
+    properties["status"] = structural_schema(ExperimentStatus)
     return schema
 
 

@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from greenroom_api.base import ApiModel, OneOf
+from greenroom_api import transitions
+from greenroom_api.base import ApiModel, OneOf, Validation
 from greenroom_api.values import ImportPath, JsonObject, Text
 
 
@@ -62,3 +63,8 @@ class Environment(OneOf):
         max_length=32,
         description="Wrappers around each environment, from the innermost to the outermost.",
     )
+
+    @classmethod
+    def validations(cls) -> tuple[Validation, ...]:
+        """Return the rules of members, and that nothing changes."""
+        return (*super().validations(), *transitions.of_environment())

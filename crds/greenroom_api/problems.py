@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from greenroom_api.errors import Problem
+from greenroom_api.pod_template import WrittenAs
 from greenroom_api.values import show
 
 Location: TypeAlias = tuple[int | str, ...]
@@ -126,4 +127,6 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     """Return the model in an annotation such as ``DQN | None`` or ``tuple[Wrapper, ...]``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
+    if isinstance(annotation, WrittenAs):
+        return annotation.model
     return next(filter(None, map(_model_in, get_args(annotation))), None)

@@ -11,6 +11,8 @@ from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
 from greenroom_api.base import ApiModel, BrokenRule, Validation
+from greenroom_api.pod_template import POD_TEMPLATE, PodTemplate
+from greenroom_api.storage import ReplayStorage
 from greenroom_api.values import MAX_COUNT, Integer, Number, show
 
 _RATIO_ONLY = ("samples_per_insert", "min_size", "error_buffer")
@@ -68,6 +70,12 @@ class Replay(ApiModel):
         "Unset: a tenth of minSize * samplesPerInsert, or the smallest with which both can "
         "proceed if that is greater. Not with a Queue.",
     )
+    storage: ReplayStorage = Field(
+        default=ReplayStorage(),
+        description="The replay server's volume, for its own checkpoints. Local runs keep replay "
+        "in memory and in their run directory.",
+    )
+    pod_template: PodTemplate | None = Field(default=None, description=POD_TEMPLATE)
 
     @classmethod
     def broken_rules(

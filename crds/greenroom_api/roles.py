@@ -10,7 +10,11 @@ from pydantic import Field
 from pydantic.alias_generators import to_camel
 
 from greenroom_api.base import ApiModel, BrokenRule, Validation
+from greenroom_api.pod_template import POD_TEMPLATE, PodTemplate
+from greenroom_api.storage import CheckpointStorage
 from greenroom_api.values import MAX_COUNT, Duration, Integer, Number
+
+_ONE_LEARNER = "must be 1 until learners can share the work of one experiment"
 
 
 class Learner(ApiModel):
@@ -28,6 +32,35 @@ class Learner(ApiModel):
         description="Threads of one torch operation. More than 1 helps large networks on a CPU "
         "only.",
     )
+    replicas: Integer = Field(
+        default=1,
+        ge=1,
+        le=1_024,
+        description="Learners that share the work. Must be 1 as yet: data-parallel learning is to "
+        "come.",
+    )
+    pod_template: PodTemplate | None = Field(default=None, description=POD_TEMPLATE)
+
+    @classmethod
+    def broken_rules(
+        cls, fields: Mapping[str, Any], given: AbstractSet[str]
+    ) -> Iterator[BrokenRule]:
+        """Yield the rule that there is one learner."""
+        replicas = fields.get("replicas", 1)
+        if replicas != 1:
+            yield BrokenRule(("replicas",), f"{_ONE_LEARNER}. Got: {replicas}.")
+
+    @classmethod
+    def validations(cls) -> tuple[Validation, ...]:
+        """Return the rule that there is one learner."""
+        return (
+            Validation(
+                "self.replicas == 1",
+                f"replicas {_ONE_LEARNER}",
+                path=".replicas",
+                got={"replicas": "self.replicas"},
+            ),
+        )
 
 
 class Actors(ApiModel):
@@ -47,6 +80,7 @@ class Actors(ApiModel):
         le=65_536,
         description="Environments that one actor steps together, with one forward pass for all.",
     )
+    pod_template: PodTemplate | None = Field(default=None, description=POD_TEMPLATE)
 
 
 class Evaluator(ApiModel):
@@ -65,6 +99,7 @@ class Evaluator(ApiModel):
         le=MAX_COUNT,
         description="Environment steps from one evaluation to the next.",
     )
+    pod_template: PodTemplate | None = Field(default=None, description=POD_TEMPLATE)
 
 
 class Checkpoint(ApiModel):
@@ -77,6 +112,17 @@ class Checkpoint(ApiModel):
     )
     keep: Integer = Field(
         default=3, ge=1, le=1_000, description="Checkpoints that are kept; older ones are deleted."
+    )
+    storage: CheckpointStorage = Field(
+        default=CheckpointStorage(),
+        description="The learner's volume, for checkpoints, records and the policy. Local runs "
+        "write to their run directory.",
+    )
+    retain: Literal["Delete", "Retain"] = Field(
+        default="Delete",
+        description="What becomes of the learner's volume when the experiment is deleted: Delete "
+        "removes it with the experiment, Retain leaves it behind, for resumeFrom.claimName for "
+        "instance. Local runs keep what they wrote.",
     )
 
 

@@ -22,6 +22,7 @@ _ORDER = (
     "nullable",
     "default",
     "enum",
+    "format",
     "pattern",
     "minLength",
     "maxLength",
@@ -30,8 +31,12 @@ _ORDER = (
     "maximum",
     "minItems",
     "maxItems",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
     "items",
+    "maxProperties",
     "additionalProperties",
+    "x-kubernetes-int-or-string",
     "x-kubernetes-preserve-unknown-fields",
     "required",
     "properties",
@@ -76,21 +81,26 @@ def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict
     if "items" in schema:
         schema["items"] = _structural(schema["items"], definitions)
     if schema.get("type") == "object":
-        schema |= _object(schema, definitions)
-        # Beside properties, the API server takes no additionalProperties.
-        schema.pop("additionalProperties")
+        schema |= _object(schema, schema.pop("additionalProperties", False), definitions)
     return {key: schema.pop(key) for key in _ORDER if key in schema} | schema
 
 
-def _object(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+def _object(
+    schema: Mapping[str, Any], others: Any, definitions: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the keywords of an object; ``others`` is the schema of fields without a name."""
+    kept = {"x-kubernetes-preserve-unknown-fields": True}
     if "properties" not in schema:
-        return {"x-kubernetes-preserve-unknown-fields": True}
+        values = _structural(others, definitions) if isinstance(others, Mapping) else {}
+        return {"additionalProperties": values} if values else kept
     properties = {
         name: _structural(field, definitions) for name, field in schema["properties"].items()
     }
-    if "default" not in schema:
-        return {"properties": properties}
-    return {"properties": properties, "default": _complete(schema["default"], properties)}
+    keywords: dict[str, Any] = {"properties": properties}
+    if "default" in schema:
+        keywords["default"] = _complete(schema["default"], properties)
+    # Beside properties, the API server takes no additionalProperties.
+    return keywords | kept if others is True else keywords
 
 
 def _complete(value: Mapping[str, Any], properties: Mapping[str, Any]) -> dict[str, Any]:

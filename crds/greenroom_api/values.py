@@ -29,6 +29,16 @@ _IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
 _DOTTED = rf"{_IDENTIFIER}(\.{_IDENTIFIER})*"
 IMPORT_PATH_PATTERN = f"^{_DOTTED}:{_DOTTED}$"
 LABEL_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+EXPERIMENT_NAME_PATTERN = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+LONGEST_EXPERIMENT_NAME = 45
+"""So that names made from it fit labels of 63 characters: those of a StatefulSet's revisions,
+`NAME-replay-0123456789`, are the longest."""
+SUBDOMAIN_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_SUBDOMAIN_OR_EMPTY_PATTERN = f"^$|{SUBDOMAIN_PATTERN}"
+_SUBDOMAIN_RULE = (
+    "must be a name of RFC 1123: lower case letters, digits, '-' and '.', with a letter or digit "
+    "at both ends of each part"
+)
 _MINUTES, _SECONDS = "[0-9]{1,6}m", "[0-9]{1,6}s"
 # Which units are there is spelt out, and the first is never 0: so no duration is 0.
 DURATION_PATTERN = (
@@ -104,7 +114,22 @@ class Duration(float):
             raise broken(f"{DURATION_RULE}. Got: {show(value)}.") from None
 
 
-def _match(pattern: str, rule: str, value: str) -> str:
+def _experiment_name(value: str) -> str:
+    if len(value) > LONGEST_EXPERIMENT_NAME:
+        raise broken(
+            f"must have at most {LONGEST_EXPERIMENT_NAME} characters, since names of pods and "
+            f"their labels are made from it. Got: {show(value)}, of {len(value)}."
+        )
+    return match_pattern(
+        EXPERIMENT_NAME_PATTERN,
+        "must be a label of RFC 1035: lower case letters, digits and '-', with a letter in front "
+        "and a letter or digit at the end",
+        value,
+    )
+
+
+def match_pattern(pattern: str, rule: str, value: str) -> str:
+    """Return the value if all of it matches; raise the error of the rule if not."""
     if not re.fullmatch(pattern, value):
         raise broken(f"{rule}. Got: {show(value)}.")
     return value
@@ -130,7 +155,7 @@ Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=253)]
 ImportPath: TypeAlias = Annotated[
     str,
     Field(max_length=253),
-    AfterValidator(partial(_match, IMPORT_PATH_PATTERN, "must be written module:name")),
+    AfterValidator(partial(match_pattern, IMPORT_PATH_PATTERN, "must be written module:name")),
     WithJsonSchema({"type": "string", "maxLength": 253, "pattern": IMPORT_PATH_PATTERN}),
 ]
 Label: TypeAlias = Annotated[
@@ -138,12 +163,37 @@ Label: TypeAlias = Annotated[
     Field(max_length=63),
     AfterValidator(
         partial(
-            _match,
+            match_pattern,
             LABEL_PATTERN,
             "must be a label of RFC 1123: lower case letters, digits and '-', "
             "with a letter or digit at both ends",
         )
     ),
     WithJsonSchema({"type": "string", "maxLength": 63, "pattern": LABEL_PATTERN}),
+]
+ExperimentName: TypeAlias = Annotated[
+    str,
+    AfterValidator(_experiment_name),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": LONGEST_EXPERIMENT_NAME,
+            "pattern": EXPERIMENT_NAME_PATTERN,
+        }
+    ),
+]
+Subdomain: TypeAlias = Annotated[
+    str,
+    Field(max_length=253),
+    AfterValidator(partial(match_pattern, SUBDOMAIN_PATTERN, _SUBDOMAIN_RULE)),
+    WithJsonSchema({"type": "string", "maxLength": 253, "pattern": SUBDOMAIN_PATTERN}),
+]
+SubdomainOrEmpty: TypeAlias = Annotated[
+    str,
+    Field(max_length=253),
+    AfterValidator(
+        partial(match_pattern, f"^$|{SUBDOMAIN_PATTERN}", f"{_SUBDOMAIN_RULE}, or empty")
+    ),
+    WithJsonSchema({"type": "string", "maxLength": 253, "pattern": f"^$|{SUBDOMAIN_PATTERN}"}),
 ]
 JsonObject: TypeAlias = Annotated[dict[str, JsonValue], AfterValidator(_finite)]

@@ -128,7 +128,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "apiVersion": "greenroom.dev/v1alpha1",
         "kind": "RLExperiment",
-        "metadata": {"name": draw(st.sampled_from(["a", "cartpole-dqn", "0"]))},
+        "metadata": {"name": draw(st.sampled_from(["a", "cartpole-dqn", "x0"]))},
         "spec": {**spec, **draw(others)},
     }
 

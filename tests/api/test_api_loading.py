@@ -102,8 +102,8 @@ def test_all_problems_are_told_at_once(problems: Any) -> None:
         stop="{}",
     ).replace("name: cartpole", "name: Cart_Pole")
     assert set(problems(text)) == {
-        "metadata.name: must be a label of RFC 1123: lower case letters, digits and '-', with a "
-        'letter or digit at both ends. Got: "Cart_Pole".',
+        "metadata.name: must be a label of RFC 1035: lower case letters, digits and '-', with a "
+        'letter in front and a letter or digit at the end. Got: "Cart_Pole".',
         "spec.environment.gymnasium.id: must be a string. Got: 3.",
         "spec.environment.wrappers[1].name: is required. Got: nothing.",
         "spec.environment.wrappers[1].kwargs: must be an object, with fields of its own. Got: [].",
@@ -138,7 +138,8 @@ def test_rules_between_sections_are_told_beside_errors_in_others(problems: Any) 
         ({"agent": "{dqm: {}}"}, "spec.agent.dqm: unknown field, did you mean dqn?"),
         (
             {"learner": "{gpus: 1}"},
-            "spec.learner.gpus: unknown field, known are device, torchThreads.",
+            "spec.learner.gpus: unknown field, known are device, torchThreads, replicas, "
+            "podTemplate.",
         ),
         (
             {"agent": "{dqn: }"},

@@ -78,6 +78,7 @@ def test_a_queue_needs_nothing_but_room() -> None:
     assert spec(replay=replay).replay.model_dump(by_alias=True) == {
         "rateLimiter": "Queue",
         "maxSize": 64,
+        "storage": {"size": "10Gi"},
     }
 
 

@@ -1,0 +1,155 @@
+"""``status``: what the operator tells of an experiment.
+
+Plain values are checked with ``ExperimentStatus.model_validate``; times are RFC 3339, in UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AwareDatetime, Field
+
+from greenroom_api.base import ApiModel
+from greenroom_api.lists import KeyedBy
+from greenroom_api.values import MAX_COUNT, Flag, Integer, Number, Text
+
+_REASON_PATTERN = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
+_TYPE_PATTERN = "^[A-Za-z]+$"
+
+Count: TypeAlias = Annotated[Integer, Field(ge=0, le=MAX_COUNT)]
+Rate: TypeAlias = Annotated[Number, Field(ge=0)]
+Phase: TypeAlias = Literal[
+    "Pending", "Running", "Degraded", "Suspending", "Suspended", "Succeeded", "Failed"
+]
+
+
+class Condition(ApiModel):
+    """One statement about an experiment, as Kubernetes writes them (metav1.Condition)."""
+
+    type: Annotated[str, Field(min_length=1, max_length=64, pattern=_TYPE_PATTERN)] = Field(
+        description="What is stated: Ready, Progressing, Suspended, Succeeded, Failed or "
+        "ReplayStalled."
+    )
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it is so.")
+    observed_generation: Count | None = Field(
+        default=None, description="The metadata.generation that the statement is about."
+    )
+    last_transition_time: AwareDatetime = Field(description="When status changed last.")
+    reason: Annotated[str, Field(min_length=1, max_length=1_024, pattern=_REASON_PATTERN)] = Field(
+        description="Why, in one CamelCase word for programs."
+    )
+    message: Annotated[str, Field(max_length=32_768)] = Field(
+        description="Why, for people: the pods' own cause, where it is theirs."
+    )
+
+
+Conditions: TypeAlias = Annotated[tuple[Condition, ...], Field(max_length=16), KeyedBy("type")]
+
+
+class Images(ApiModel):
+    """Container images that an experiment was begun with."""
+
+    worker: Text | None = Field(default=None, description="Of learner, actors and evaluator.")
+    replay: Text | None = Field(default=None, description="Of the replay server.")
+
+
+class ActorStatus(ApiModel):
+    """How many actors there are."""
+
+    desired: Count | None = Field(
+        default=None, description="Actors that there should be now: none while suspended."
+    )
+    replicas: Count | None = Field(default=None, description="Pods of actors that exist.")
+    ready: Count | None = Field(default=None, description="Pods of actors that are ready.")
+    selector: Annotated[str, Field(max_length=1_024)] | None = Field(
+        default=None, description="Label selector of these pods, for kubectl scale and autoscalers."
+    )
+
+
+class CheckpointStatus(ApiModel):
+    """The newest checkpoint."""
+
+    environment_steps: Count | None = Field(
+        default=None, description="Environment steps that are in it."
+    )
+    learner_steps: Count | None = Field(default=None, description="Learner steps that are in it.")
+    time: AwareDatetime | None = Field(default=None, description="When it was written.")
+    final: Flag | None = Field(
+        default=None,
+        description="Whether it was written at an end: of the training, or before a suspension.",
+    )
+    location: Annotated[str, Field(max_length=1_024)] | None = Field(
+        default=None, description="The volume claim that holds it."
+    )
+
+
+class Restarts(ApiModel):
+    """Restarts of one pod that were counted as failures."""
+
+    uid: Text = Field(description="The pod's metadata.uid.")
+    count: Count = Field(description="Restarts of its containers so far.")
+
+
+class ExperimentStatus(ApiModel):
+    """What is known of an experiment: how far it is, how well, and what holds it up."""
+
+    observed_generation: Count | None = Field(
+        default=None, description="The metadata.generation that all of this is about."
+    )
+    phase: Phase | None = Field(
+        default=None,
+        description="One word for all of it. Programs look at conditions, which say more.",
+    )
+    conditions: Conditions | None = Field(
+        default=None,
+        description="Ready: all roles run. Progressing: there was progress lately, or a change is "
+        "being made. Suspended, Succeeded, Failed: it has come to that. ReplayStalled: acting or "
+        "learning is held back for long.",
+    )
+    images: Images | None = Field(
+        default=None,
+        description="Container images, chosen once at the beginning, so that a newer operator "
+        "does not restart what runs.",
+    )
+    token_secret: Text | None = Field(
+        default=None, description="Secret with the token by which the roles know each other."
+    )
+    environment_steps: Count | None = Field(
+        default=None, description="Environment steps so far, over all actors."
+    )
+    learner_steps: Count | None = Field(default=None, description="Learner steps so far.")
+    episode_return: Number | None = Field(
+        default=None, description="Mean return of the newest evaluation."
+    )
+    environment_steps_per_second: Rate | None = Field(
+        default=None, description="Environment steps per second, lately."
+    )
+    learner_steps_per_second: Rate | None = Field(
+        default=None, description="Learner steps per second, lately."
+    )
+    samples_per_insert: Rate | None = Field(
+        default=None, description="How often an item has been sampled on average."
+    )
+    bottleneck: Literal["acting", "learning"] | None = Field(
+        default=None,
+        description="The side that the other one waits for: with acting, more actors help; with "
+        "learning, a faster learner.",
+    )
+    actors: ActorStatus | None = Field(default=None, description="How many actors there are.")
+    checkpoint: CheckpointStatus | None = Field(default=None, description="The newest checkpoint.")
+    start_time: AwareDatetime | None = Field(
+        default=None, description="When the operator took the experiment up."
+    )
+    completion_time: AwareDatetime | None = Field(
+        default=None, description="When it succeeded or failed; the TTL counts from here."
+    )
+    progress_time: AwareDatetime | None = Field(
+        default=None, description="When the learner told its progress last."
+    )
+    failures: Count | None = Field(
+        default=None, description="Failures so far; failurePolicy.backoffLimit is their limit."
+    )
+    restarts: Annotated[tuple[Restarts, ...], Field(max_length=64), KeyedBy("uid")] | None = Field(
+        default=None,
+        description="What was counted of the pods that exist, so that nothing counts twice.",
+    )
