@@ -12,14 +12,17 @@ nodes and pods are simulated by kwok (`kwok.py`), or pods run as processes (`nod
 from __future__ import annotations
 
 import secrets
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+import requests
+
 from e2e.cluster import binaries
 from e2e.cluster.certificates import make_certificates
-from e2e.cluster.client import Api, ApiError
+from e2e.cluster.client import Api, ApiError, Object
 from e2e.cluster.cluster import Cluster, write_kubeconfig
 from e2e.cluster.kwok import kwok_command, make_nodes
 from e2e.cluster.processes import Component, free_port, remove_when_gone, wait_until
@@ -43,6 +46,16 @@ kind: Policy
 omitStages: [RequestReceived]
 rules: [{level: Metadata}]
 """
+
+# As on most clusters: the default class, its volumes may grow.
+STORAGE_CLASS = {
+    "metadata": {
+        "name": "standard",
+        "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+    },
+    "provisioner": "kubernetes.io/host-path",
+    "allowVolumeExpansion": True,
+}
 
 
 class ControlPlane:
@@ -113,12 +126,27 @@ class ControlPlane:
 
     def close(self) -> None:
         """Kill every process and remove what is not kept."""
+        volumes = self._volumes()
         for component in reversed(self._made):
             # Not asked first: what they would put in order is thrown away.
             component.kill()
         assert self._remover.stdin
         self._remover.stdin.close()
         self._remover.wait()
+        for volume in volumes:
+            shutil.rmtree(volume, ignore_errors=True)
+
+    def _volumes(self) -> list[str]:
+        """Folders of provisioned volumes; their place below /tmp is the provisioner's choice."""
+        if len(self._made) < 2 or not self._made[1].running:
+            return []
+        self._made[1].resume()
+        try:
+            with self.api() as api:
+                found = api.get("/api/v1/persistentvolumes")["items"]
+        except (ApiError, requests.RequestException):
+            return []
+        return [volume["spec"]["hostPath"]["path"] for volume in found if _provisioned(volume)]
 
     def _binaries(self) -> list[str]:
         names = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"]
@@ -143,14 +171,16 @@ class ControlPlane:
         self.apiserver = self._make(
             "kube-apiserver", self._apiserver_command(), self.url, "/readyz"
         )
-        requests = self._requests_per_second
-        speed = (f"--kube-api-qps={requests}", f"--kube-api-burst={2 * requests}")
+        rate = self._requests_per_second
+        speed = (f"--kube-api-qps={rate}", f"--kube-api-burst={2 * rate}")
         self.controller_manager = self._make_controller(
             "kube-controller-manager",
             f"--service-account-private-key-file={self._certificates.service_accounts}",
             f"--root-ca-file={self._certificates.authority}",
             "--use-service-account-credentials",
             "--controllers=*,-nodeipam,-cloud-node-lifecycle",
+            # Claims of the class below get a folder of this machine; only a NodeAgent mounts it.
+            "--enable-hostpath-provisioner",
             *speed,
         )
         self.scheduler = self._make_controller("kube-scheduler", *speed)
@@ -194,6 +224,8 @@ class ControlPlane:
             f"--token-auth-file={tokens}",
             "--authorization-mode=Node,RBAC",
             "--allow-privileged",
+            # By a namespace's annotations its pods come to a NodeAgent's node.
+            "--enable-admission-plugins=PodNodeSelector,PodTolerationRestriction",
             # Nobody would answer there: the Service's address leads nowhere on this machine.
             "--endpoint-reconciler-type=none",
         ]
@@ -251,6 +283,7 @@ class ControlPlane:
         for component in self.components[2:]:
             component.start()
         with self.api() as api:
+            api.create("/apis/storage.k8s.io/v1/storageclasses", STORAGE_CLASS)
             make_nodes(api, self._nodes)
             for component in self.components[2:]:
                 component.wait_ready(READY_SECONDS)
@@ -260,6 +293,11 @@ class ControlPlane:
                 READY_SECONDS,
                 "the controller manager makes ServiceAccount default/default",
             )
+
+
+def _provisioned(volume: Object) -> bool:
+    annotations = volume["metadata"].get("annotations", {})
+    return bool(annotations.get("pv.kubernetes.io/provisioned-by") == STORAGE_CLASS["provisioner"])
 
 
 def _exists(api: Api, path: str) -> bool:
