@@ -1,0 +1,127 @@
+"""Counts, rates and the checkpoint in the status, and how often they change there.
+
+They are written at most every 30 s while nothing else changes: a status that changes each
+time that the learner is asked would be most of what the operator writes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from greenroom_operator import stored
+from greenroom_operator.experiment import Experiment
+from greenroom_operator.names import child_name
+from greenroom_operator.observed import Checkpoint, Observed, Progress
+from greenroom_operator.policies.stopping import remaining
+from greenroom_operator.stored import write_time
+
+WRITE_SECONDS = 30.0
+
+COUNTS = ("environmentSteps", "learnerSteps", "episodeReturn", "samplesPerInsert")
+RATES = ("environmentStepsPerSecond", "learnerStepsPerSecond", "bottleneck")
+FIELDS = (*COUNTS, *RATES, "checkpoint", "progressTime")
+
+
+def make_progress(experiment: Experiment, observed: Observed) -> dict[str, Any]:
+    """Return the progress fields as they are now. What is not known is left out.
+
+    Environment steps never decrease: the learner keeps a journal of them. Learner steps do
+    when a learner goes on from an older checkpoint; the truth is shown then. Counts stay after
+    the end, rates are of a learner that trains.
+    """
+    previous = {name: experiment.status[name] for name in FIELDS if name in experiment.status}
+    fields = {name: previous[name] for name in COUNTS if name in previous}
+    progress = observed.progress
+    if any(pod.phase == "Running" for pod in observed.pods_of("learner")) or progress is not None:
+        fields.setdefault("environmentSteps", 0)
+        fields.setdefault("learnerSteps", 0)
+    if progress is not None and progress.state != "starting":
+        fields |= _counts(progress, stored.count(fields.get("environmentSteps")))
+    if progress is not None and _trains(observed, progress):
+        fields |= _rates(progress)
+    if checkpoint := _checkpoint(experiment, observed):
+        fields["checkpoint"] = checkpoint
+    if any(previous.get(name) != fields.get(name) for name in FIELDS[:-1]):
+        fields["progressTime"] = write_time(observed.now if progress is None else progress.time)
+    elif "progressTime" in previous:
+        fields["progressTime"] = previous["progressTime"]
+    return fields
+
+
+def is_held_back(status: Mapping[str, Any], now: datetime) -> bool:
+    """Return whether the progress fields that are stored are too young for newer ones.
+
+    A time in the future, as after the clock was put back, is none.
+    """
+    written = stored.time(status.get("progressTime"))
+    return written is not None and 0 <= (now - written).total_seconds() < WRITE_SECONDS
+
+
+def _trains(observed: Observed, progress: Progress) -> bool:
+    """Return whether the learner that gave these figures is there and trains."""
+    pods = remaining(observed, "learner")
+    return progress.state == "training" and any(pod.uid == progress.pod for pod in pods)
+
+
+def _counts(progress: Progress, environment_steps: int) -> dict[str, Any]:
+    return {
+        "environmentSteps": max(progress.environment_steps, environment_steps),
+        "learnerSteps": progress.learner_steps,
+        **_known(
+            episodeReturn=_rounded(progress.episode_return, 6),
+            samplesPerInsert=_rounded(progress.samples_per_insert, 4),
+        ),
+    }
+
+
+def _rates(progress: Progress) -> dict[str, Any]:
+    return _known(
+        environmentStepsPerSecond=_rounded(progress.environment_steps_per_second, 4),
+        learnerStepsPerSecond=_rounded(progress.learner_steps_per_second, 4),
+        bottleneck=progress.bottleneck,
+    )
+
+
+def _known(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    """Return a number with so many significant digits, None if it is not finite."""
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{value:.{digits}g}")
+
+
+def _checkpoint(experiment: Experiment, observed: Observed) -> dict[str, Any] | None:
+    """Return the newest checkpoint that is known.
+
+    It is final while nothing has been learned since: a learner that runs again, and does
+    not say otherwise, has taken that from it.
+    """
+    progress = observed.progress
+    if progress is not None and progress.checkpoint is not None:
+        known = _written(progress.checkpoint, f"pvc/{child_name(experiment.name, 'learner')}")
+        from_a_pod_that_is_there = any(pod.uid == progress.pod for pod in observed.pods)
+    else:
+        known = dict(stored.mapping(experiment.status.get("checkpoint")))
+        from_a_pod_that_is_there = False
+    if not known:
+        return None
+    learns = any(pod.phase == "Running" and not pod.deleting for pod in observed.pods_of("learner"))
+    if learns and not from_a_pod_that_is_there and stored.terminal(experiment.status) is None:
+        known["final"] = False
+    return known
+
+
+def _written(checkpoint: Checkpoint, location: str) -> dict[str, Any]:
+    return {
+        "environmentSteps": checkpoint.environment_steps,
+        "learnerSteps": checkpoint.learner_steps,
+        "time": write_time(checkpoint.time),
+        "final": checkpoint.final,
+        "location": location,
+    }
