@@ -8,6 +8,7 @@ server, in CEL (`ApiModel.validations`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -71,7 +72,8 @@ class Validation:
             # format, since the API server takes a sum of strings for unboundedly expensive.
             template = ", ".join(f"{name}=%s" for name in self.got)
             values = ", ".join(self.got.values())
-            entry["messageExpression"] = f"'{self.message}. Got: {template}.'.format([{values}])"
+            text = json.dumps(f"{self.message}. Got: {template}.")
+            entry["messageExpression"] = f"{text}.format([{values}])"
         if self.path is not None:
             entry |= {"fieldPath": self.path, "reason": "FieldValueInvalid"}
         return entry

@@ -114,7 +114,7 @@ class Replay(ApiModel):
         )
         return (
             *ratio_only,
-            Validation(f"!{queue} || has(self.maxSize)", f"maxSize {_UNTOLD}", path=".maxSize"),
+            Validation(f"!({queue}) || has(self.maxSize)", f"maxSize {_UNTOLD}", path=".maxSize"),
             Validation(
                 f"{queue} || {min_size} <= {max_size}",
                 "minSize must not exceed maxSize, or learning never starts",
