@@ -38,7 +38,7 @@ def plan(
 
     Args:
         experiment: what is wanted. Its status tells the images that were chosen, and whether
-            the learner has a checkpoint of its own.
+            the learner has run.
         decision: how many pods of each role there are to be.
         observed: what is there: volumes that are larger than asked for stay so.
         options: what this operator makes.
@@ -80,13 +80,13 @@ def _objects(
 
 
 def _seeding(experiment: Experiment) -> bool:
-    """Return whether the learner still begins from another run's checkpoint.
+    """Return whether the learner still has to begin from another run's checkpoint.
 
-    Once it has one of its own, it must not depend on the other's volume any more, which may
-    be deleted, or be wanted by somebody else.
+    Once it has run, which steps in the status tell, it has a copy. It must not depend on the
+    other's volume from then on, which may be deleted, or be wanted by somebody else.
     """
     resumes = experiment.resource.spec.resume_from is not None
-    return resumes and not experiment.status.get("checkpoint")
+    return resumes and "environmentSteps" not in experiment.status
 
 
 def _sealed(manifest: Manifest) -> Manifest:

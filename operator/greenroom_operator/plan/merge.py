@@ -83,8 +83,11 @@ def merge_template(ours: dict[str, Any], theirs: Mapping[str, Any] | None) -> di
 
 
 def _with_own_fields(merged: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
-    others = {name: value for name, value in merged.items() if name not in _OWN_FIELDS}
-    return others | {name: ours[name] for name in _OWN_FIELDS if name in ours}
+    return {
+        name: ours[name] if name in _OWN_FIELDS else value
+        for name, value in merged.items()
+        if name in ours or name not in _OWN_FIELDS
+    }
 
 
 def _merge(ours: Mapping[str, Any], theirs: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from greenroom_operator import names
 from greenroom_operator.names import Role
 from greenroom_operator.observed import Manifest, Observed
 from greenroom_operator.plan.pods import pod_template
@@ -17,8 +18,11 @@ _REVISIONS = 2
 def replay_stateful_set(subject: Subject, observed: Observed, replicas: int) -> Manifest:
     """Return the StatefulSet of the Reverb server."""
     name = subject.child("replay")
+    # Claim templates never change: these are labels that stay as they are, by which the operator
+    # finds the claim.
+    labels = subject.selector("replay") | {names.MANAGED_BY_LABEL: names.FIELD_MANAGER}
     claim = {
-        "metadata": {"name": CLAIM, "labels": subject.labels("replay")},
+        "metadata": {"name": CLAIM, "labels": labels},
         "spec": claim_spec(subject.spec.replay.storage, replay_template_size(subject, observed)),
     }
     return {
