@@ -1,7 +1,8 @@
-"""What `helm test` runs: is the operator ready, and are RLExperiments served?"""
+"""What `helm test` runs: the operator must be ready, and RLExperiments must be served."""
 
 import os
 import urllib.request
+from typing import Any
 
 from kubernetes import client, config
 
@@ -11,7 +12,7 @@ with urllib.request.urlopen(url, timeout=30) as answer:
 
 # In the cluster by the pod's service account.
 config.load_config()
-experiments = client.CustomObjectsApi().list_namespaced_custom_object(
+experiments: Any = client.CustomObjectsApi().list_namespaced_custom_object(
     "greenroom.dev", "v1alpha1", os.environ["NAMESPACE"], "rlexperiments", limit=1
 )
 print(f"the API server serves {experiments['kind']}")

@@ -1,0 +1,1 @@
+"""The Helm chart, and the programs that write what is generated in it."""

@@ -1,0 +1,1 @@
+"""Grafana's dashboards as code: `panels` is what both are made of."""
