@@ -147,7 +147,7 @@ def main() -> None:
         CountsJournal(Path(folder) / "counts.jsonl") as journal,
     ):
         service = LearnerService(
-            "127.0.0.1", 0, TOKEN, journal, actors=1, unroll_steps=1, environment_steps=None
+            "127.0.0.1", 0, TOKEN, journal, unroll_steps=1, environment_steps=None
         )
         first = 0
         for subscribers in SUBSCRIBERS:

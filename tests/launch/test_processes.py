@@ -68,8 +68,8 @@ class Run:
             arguments = _command(int(child))
             if "role" in arguments:
                 name = arguments[arguments.index("role") + 1]
-                if "--index" in arguments:
-                    name += "-" + arguments[arguments.index("--index") + 1]
+                if "--name" in arguments:
+                    name = arguments[arguments.index("--name") + 1]
                 found[name] = int(child)
         return found
 

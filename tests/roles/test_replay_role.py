@@ -131,8 +131,8 @@ def learner(port: int, table: Table, counts: Mapping[str, int]) -> Iterator[None
         port,
         role="learner",
         registry=CollectorRegistry(),
-        status=lambda: counts,
-        routes={"/tables": lambda: tables_to_json([table])},
+        status=dict,
+        routes={"/tables": lambda: tables_to_json([table]), "/counts": lambda: counts},
     ):
         yield
 

@@ -45,13 +45,13 @@ def said(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
 
 def test_nothing_is_allowed_before_the_first_answer() -> None:
     with LearnerClient("127.0.0.1:1", TOKEN) as client:
-        reports = Reports(client, make_report(), actors=1)
+        reports = Reports(client, make_report())
         assert (reports.standing, reports.allowed) == (None, 0)
 
 
 def test_what_an_order_allows_is_told_with_the_next_report(tmp_path: Path) -> None:
-    with learner_at(tmp_path, environment_steps=1_000, actors=2) as learner:
-        reports = Reports(learner.client, make_report(environment_steps=10), actors=1)
+    with learner_at(tmp_path, environment_steps=1_000) as learner:
+        reports = Reports(learner.client, make_report(environment_steps=10))
         first = reports.send()
         assert first.counted == 10
         assert first.allowed == reports.allowed == 10 + first.order.steps_until_report > 10
@@ -64,7 +64,7 @@ def test_what_an_order_allows_is_told_with_the_next_report(tmp_path: Path) -> No
 
 def test_an_unacknowledged_report_is_sent_again_and_counts_once(tmp_path: Path) -> None:
     with learner_at(tmp_path) as learner:
-        reports = Reports(learner.client, make_report(), actors=1)
+        reports = Reports(learner.client, make_report())
         reports.send()
         with full_disk(learner.journal):
             reports.put(make_report(environment_steps=40, episodes=2))
@@ -80,7 +80,7 @@ def test_an_unacknowledged_report_is_sent_again_and_counts_once(tmp_path: Path) 
 def test_reports_go_out_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting, "REPORT_SECONDS", 0.02)
     with learner_at(tmp_path) as learner:
-        reports = Reports(learner.client, make_report(), actors=1)
+        reports = Reports(learner.client, make_report())
         reports.send()
         with started(reports):
             for count in (40, 80):
@@ -96,7 +96,7 @@ def test_whoever_needs_more_does_not_wait_for_the_next_report(
 ) -> None:
     monkeypatch.setattr(reporting, "REPORT_SECONDS", 1.0)
     with learner_at(tmp_path, environment_steps=10_000) as learner:
-        reports = Reports(learner.client, make_report(), actors=1)
+        reports = Reports(learner.client, make_report())
         reports.send()
         with started(reports):
             reports.put(make_report(environment_steps=UNROLL))
@@ -109,7 +109,7 @@ def test_whoever_needs_more_does_not_wait_for_the_next_report(
 
 def test_whoever_needs_more_does_not_wait_for_a_silent_learner() -> None:
     with silent_server() as address, LearnerClient(address, TOKEN, timeout=0.5) as client:
-        with started(Reports(client, make_report(), actors=1)) as reports:
+        with started(Reports(client, make_report())) as reports:
             began = time.monotonic()
             reports.hurry(wait=0.1)
             assert 0.1 <= time.monotonic() - began < 0.4
@@ -126,7 +126,7 @@ def test_a_learner_that_goes_and_comes_is_told_once_each_and_no_count_is_lost(
     with learner_at(tmp_path) as learner:
         address, port = learner.client.address, learner.service.port
         client = LearnerClient(address, TOKEN, timeout=2.0)
-        reports = Reports(client, make_report(), actors=1)
+        reports = Reports(client, make_report())
         reports.send()
         reports.put(make_report(environment_steps=40))
         reports.send()
@@ -151,7 +151,7 @@ def test_a_learner_that_need_not_be_there_is_no_warning(
     caplog.set_level(logging.INFO)
     with learner_at(tmp_path) as learner:
         client = LearnerClient(learner.client.address, TOKEN, timeout=2.0)
-        reports = Reports(client, make_report(), actors=1)
+        reports = Reports(client, make_report())
         if when == "after the end":
             learner.service.stop_actors()
             assert reports.send().order.stop
@@ -168,7 +168,7 @@ def test_whoever_acts_is_told_of_a_thread_that_broke(tmp_path: Path) -> None:
     with (
         learner_at(tmp_path) as learner,
         LearnerClient(learner.client.address, "another-token-than-this-runs") as client,
-        started(Reports(client, make_report(), actors=1)) as reports,
+        started(Reports(client, make_report())) as reports,
     ):
         reports.hurry(wait=0.0)
         wait_until(lambda: "reports" not in [thread.name for thread in threading.enumerate()])

@@ -30,13 +30,12 @@ class Learner:
 
     def __init__(self) -> None:
         self.routes: Routes = {}
-        self.status: dict[str, object] = {}
         self.endpoint = Endpoint(
             "127.0.0.1",
             0,
             role="learner",
             registry=CollectorRegistry(),
-            status=lambda: self.status,
+            status=dict,
             routes=self.routes,
         )
         self.url = f"http://127.0.0.1:{self.endpoint.port}/tables"
@@ -95,9 +94,9 @@ def test_a_copy_that_cannot_be_read_is_none(
 def test_counts_are_the_learners_or_none(learner: Learner, tmp_path: Path) -> None:
     source = TablesSource(learner.url, None)
     assert source.counts() == {}  # it has not begun
-    learner.status = {**COUNTS, "detail": "1,000 steps"}
+    learner.routes["/counts"] = lambda: {**COUNTS, "detail": "1,000 steps"}
     assert source.counts() == COUNTS
-    learner.status = {"learnerSteps": None, "environmentSteps": 0}
+    learner.routes["/counts"] = lambda: {"learnerSteps": None, "environmentSteps": 0}
     assert source.counts() == {}
     learner.endpoint.close()
     assert source.counts() == {}

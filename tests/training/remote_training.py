@@ -22,7 +22,7 @@ from greenroom.observability.run_directory import RunDirectory
 from greenroom.randomness import numpy_generator, torch_seeded
 from greenroom.replay.embedded import EmbeddedReplay
 from greenroom.replay.tables import Table
-from greenroom.roles.learner import LearnerDisplay
+from greenroom.roles.learner_status import LearnerDisplay
 from greenroom.roles.serving import RoleContext
 from greenroom.training.assembly import assemble_builder, make_learner
 from greenroom.training.remote import RemoteDriver, RemoteEvaluations
@@ -98,12 +98,16 @@ class Trained:
     @property
     def learner_steps(self) -> int:
         """As its endpoint tells; -1 before it begins."""
-        return int(self.role.status().get("learnerSteps", -1))
+        return self._steps("learnerSteps")
 
     @property
     def environment_steps(self) -> int:
         """As its endpoint tells; -1 before it begins."""
-        return int(self.role.status().get("environmentSteps", -1))
+        return self._steps("environmentSteps")
+
+    def _steps(self, name: str) -> int:
+        status = self.role.status()
+        return -1 if status["state"] == "starting" else int(status[name])
 
     def wait_for_steps_after(self, learner_steps: int) -> None:
         wait_until(lambda: self.learner_steps > learner_steps)
@@ -142,7 +146,8 @@ def training(
     with remote(directory, experiment, replay) as made:
 
         def run(context: RoleContext) -> None:
-            display = LearnerDisplay(context, made.learner.service, made.learning)
+            display = LearnerDisplay(context, RunDirectory(directory), "small")
+            display.attach(made.learner.service, made.learning)
             with torch_seeded(0, "test"):
                 results.append(
                     train(

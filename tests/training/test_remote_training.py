@@ -17,7 +17,7 @@ from role_tools import tables_of
 from small import experiment, run
 
 from greenroom.errors import GreenroomError
-from greenroom.learning.checkpoints import newest_environment_steps
+from greenroom.learning.checkpoints import newest_written
 from greenroom.observability.records import read_metrics
 from greenroom.observability.run_directory import RunDirectory
 from greenroom.replay.reverb_client import ReverbReplay
@@ -327,7 +327,8 @@ def test_a_learner_is_ready_once_it_learns_and_shows_what_it_does(tmp_path: Path
     with training(tmp_path / "run", small, replay) as trained:
         role = trained.role
         role.wait_until_waiting("100")  # items that the limiter wants first
-        assert role.status()["state"] == "waiting"
+        assert role.status()["state"] == "training"
+        assert "waits for" in role.status()["detail"]
         fill(replay, tables[0], 110)
         role.wait_until_ready()
         trained.wait_for_steps_after(0)
@@ -356,7 +357,9 @@ def test_a_run_as_processes_goes_on_in_one_with_all_that_was_reported(tmp_path: 
         trained.role.ask_to_stop()
         interrupted = trained.result()
         assert (interrupted.state, interrupted.environment_steps) == ("Interrupted", 600)
-        assert newest_environment_steps(directory / "checkpoints") == 600
+        newest = newest_written(directory / "checkpoints")
+        assert newest is not None
+        assert newest.environment_steps == 600
         trained.remote.report(640)  # after the checkpoint
 
     here = run(directory, experiment(stop={"environmentSteps": 630}), resume=True)

@@ -17,7 +17,7 @@ def main() -> None:
     port, folder, version = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     journal = CountsJournal(folder / "counts.jsonl")
     service = LearnerService(
-        "127.0.0.1", port, TOKEN, journal, actors=1, unroll_steps=20, environment_steps=None
+        "127.0.0.1", port, TOKEN, journal, unroll_steps=20, environment_steps=None
     )
     service.publish(version, {"version": torch.tensor(version)})
     print(service.port, flush=True)

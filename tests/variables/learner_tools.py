@@ -28,7 +28,7 @@ class Running(NamedTuple):
 @contextmanager
 def running(folder: Path, port: int = 0, **options: Any) -> Iterator[Running]:
     """A service on a free port, with its journal in ``folder``, and a client of it."""
-    options = {"actors": 1, "unroll_steps": UNROLL, "environment_steps": None} | options
+    options = {"unroll_steps": UNROLL, "environment_steps": None} | options
     with CountsJournal(folder / "counts.jsonl") as journal:
         service = LearnerService("127.0.0.1", port, TOKEN, journal, **options)
         try:

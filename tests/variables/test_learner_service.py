@@ -65,7 +65,7 @@ def bearer(token):
 
 
 def test_an_actor_is_told_what_it_needs(tmp_path):
-    with running(tmp_path, actors=2, environment_steps=1_000) as (service, client, journal):
+    with running(tmp_path, environment_steps=1_000) as (service, client, journal):
         journal.raise_to(environment_steps=200, episodes=3)
         assert client.report(make_report()) == ActorOrder(200, 0, 400, stop=False)
         order = client.report(make_report("actor-0", "b", environment_steps=50))
@@ -285,15 +285,16 @@ def test_closing_a_client_ends_its_calls():
 
 
 def test_clients_find_a_learner_that_was_started_again(tmp_path):
-    with running(tmp_path, actors=2, environment_steps=1_000) as (service, _, journal):
+    with running(tmp_path, environment_steps=1_000) as (service, _, journal):
         port = service.port
         client = LearnerClient(f"127.0.0.1:{port}", TOKEN)
         client.report(make_report(environment_steps=10))
+        client.report(make_report("actor-1", environment_steps=1))
         service.close()
         with pytest.raises(LearnerUnavailable):
             client.report(make_report(environment_steps=20))
-    with client, running(tmp_path, port, actors=2, environment_steps=1_000) as (_, _, journal):
-        assert journal.counts.total.environment_steps == 10
+    with client, running(tmp_path, port, environment_steps=1_000) as (_, _, journal):
+        assert journal.counts.total.environment_steps == 11
         began = time.monotonic()
         order = None
         while order is None:
@@ -302,9 +303,9 @@ def test_clients_find_a_learner_that_was_started_again(tmp_path):
             except LearnerUnavailable:
                 assert time.monotonic() - began < 5, "it is not found"
                 time.sleep(0.02)
-        assert order.environment_steps == 20
+        assert order.environment_steps == 21
         assert order.steps_until_report == 0  # what the other actor holds is not known yet
-        assert client.report(make_report("actor-1")).steps_until_report == 480
+        assert client.report(make_report("actor-1")).steps_until_report == 320
 
 
 def test_two_learners_cannot_share_a_port(learner):
@@ -327,7 +328,7 @@ def test_an_address_of_another_machine_is_refused(learner):
 @contextmanager
 def running_beside(learner, host, port):
     service = LearnerService(
-        host, port, TOKEN, learner.journal, actors=1, unroll_steps=1, environment_steps=None
+        host, port, TOKEN, learner.journal, unroll_steps=1, environment_steps=None
     )
     try:
         yield

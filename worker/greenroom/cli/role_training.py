@@ -42,6 +42,7 @@ def learner(
     run_directory: Annotated[
         Path,
         typer.Option(
+            envvar=settings.RUN_DIRECTORY,
             metavar="DIR",
             help="Where results go. A run that is there already goes on from its newest "
             "checkpoint.",
@@ -62,11 +63,28 @@ def learner(
     host: Host = "127.0.0.1",
     http_port: HttpPort = 0,
     follow_stdin: FollowStdin = False,
+    uid: Annotated[
+        str,
+        typer.Option(
+            envvar=settings.UID,
+            help="Which experiment it is, among all of its name; /status tells it.",
+            show_default=False,
+        ),
+    ] = "",
+    stay: Annotated[
+        bool,
+        typer.Option(
+            "--stay",
+            envvar=settings.STAY,
+            help="Go on telling on /status how training ended: until SIGTERM where a stop "
+            "condition was met, started again too; after SIGTERM until it was read.",
+        ),
+    ] = False,
 ) -> None:
     """Train, serve parameters, and keep the run directory.
 
-    Ends with status 0 when a stop condition was met, 143 (130) after a checkpoint on
-    SIGTERM (SIGINT), 3 when training diverged.
+    Ends with status 0 when a stop condition was met, 143 (130; with --stay 0) after a
+    checkpoint on SIGTERM (SIGINT), 3 when training diverged.
     """
     from greenroom.errors import CheckpointMismatch, TrainingDiverged
     from greenroom.observability.logs import log_to_stderr
@@ -77,20 +95,26 @@ def learner(
     log_to_stderr()
     loaded = load_experiment(experiment)
     with role_context("learner", host, http_port, follow_stdin=follow_stdin) as context:
-        options = LearnerOptions(host, port, replay, run_directory)
+        options = LearnerOptions(host, port, replay, run_directory, uid, stay)
         try:
             result = run_learner(loaded, context, options)
         except (TrainingDiverged, CheckpointMismatch) as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(settings.EXIT_PERMANENT) from error
-    if result.signal is not None:
+    # Whoever has it stay asked it to stop, and is to find that nothing went wrong.
+    if result.signal is not None and not stay:
         raise typer.Exit(128 + result.signal)
 
 
 def actor(
     experiment: Experiment,
-    index: Annotated[
-        int, typer.Option(min=0, help="Which actor this is, from 0; its seeds follow from it.")
+    name: Annotated[
+        str,
+        typer.Option(
+            envvar=settings.ACTOR_NAME,
+            help="Of this actor alone; its seeds follow from it.",
+            show_default=False,
+        ),
     ],
     replay: Replay,
     learner: LearnerAddress,
@@ -110,8 +134,8 @@ def actor(
     # A forward pass of a few rows is not worth a second thread, nor is there a core for it.
     torch.set_num_threads(1)
     loaded = load_experiment(experiment)
-    with role_context(f"actor-{index}", host, http_port, follow_stdin=follow_stdin) as context:
-        run_actor(loaded, context, index=index, replay=replay, learner=learner)
+    with role_context(name, host, http_port, follow_stdin=follow_stdin) as context:
+        run_actor(loaded, context, name=name, replay=replay, learner=learner)
 
 
 def evaluator(

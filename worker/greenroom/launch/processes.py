@@ -133,7 +133,7 @@ def make_roles(
             http_port=learner_http,
         ),
         *(
-            role(f"{ACTOR}-{index}", "--index", str(index))
+            role(f"{ACTOR}-{index}", "--name", f"{ACTOR}-{index}")
             for index in range(experiment.spec.actors.replicas)
         ),
         role(EVALUATOR),

@@ -23,6 +23,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,22 @@ class Checkpoint:
     path: Path
     counts: Mapping[str, int]
     parts: Mapping[str, State]
+
+
+@dataclass(frozen=True)
+class WrittenCheckpoint:
+    """A checkpoint on the disk.
+
+    Attributes:
+        path: its folder.
+        environment_steps, learner_steps: its counts.
+        time: when it was written, in seconds since 1970.
+    """
+
+    path: Path
+    environment_steps: int
+    learner_steps: int
+    time: float
 
 
 class CheckpointStore:
@@ -181,14 +198,21 @@ class CheckpointStore:
         return Checkpoint(path, manifest["counts"], parts)
 
 
-def newest_environment_steps(directory: Path) -> int:
-    """Return the environment steps of the newest checkpoint, without reading it; 0 if none.
+def newest_written(directory: Path) -> WrittenCheckpoint | None:
+    """Return the newest checkpoint that says what it is, unread; None if there is none.
 
     Raises:
         CheckpointError: the directory cannot be read.
     """
-    folders = _folders(directory) if directory.is_dir() else []
-    return int(folders[-1].name.rsplit("-", 1)[1]) if folders else 0
+    for path in reversed(_folders(directory) if directory.is_dir() else []):
+        # One that is being deleted, or damaged, is none.
+        with suppress(CheckpointError, OSError):
+            counts = _read_manifest(path)["counts"]
+            written = (path / MANIFEST).stat().st_mtime
+            return WrittenCheckpoint(
+                path, counts["environmentSteps"], counts["learnerSteps"], written
+            )
+    return None
 
 
 def _folders(directory: Path) -> list[Path]:

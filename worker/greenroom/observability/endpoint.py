@@ -30,7 +30,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, NamedTuple
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from greenroom.errors import GreenroomError
 from greenroom.ports import check_port_is_free
@@ -56,7 +56,7 @@ class Endpoint:
         host: address to listen on: "127.0.0.1", or "0.0.0.0" for all interfaces.
         port: 0 lets the system choose one.
         role: name that ``/status`` has.
-        registry: what ``/metrics`` shows.
+        registry: what ``/metrics`` shows; gets ``greenroom_role_ready``.
         status: returns what ``/status`` shows besides, as JSON values.
         routes: functions that return JSON values, by path ("/tables"); looked up at each
             request, so that more may be put in later.
@@ -82,8 +82,11 @@ class Endpoint:
         self._status = status
         self._routes = {} if routes is None else routes
         self._stalled_seconds = stalled_seconds
-        self._began = self._alive_at = time.monotonic()
+        self._began = time.monotonic()
+        self._alive: tuple[float, float] = (self._began, stalled_seconds)
         self._not_ready: tuple[str, float] | None = ("starting", self._began)
+        ready = Gauge("greenroom_role_ready", "Whether /readyz answers 200.", registry=registry)
+        ready.set_function(lambda: self._not_ready is None)
         check_port_is_free(port, f"The HTTP endpoint of {role}")
         try:
             self._server = _Server(host, port, self.reply)
@@ -102,9 +105,13 @@ class Endpoint:
         """The port that it listens on."""
         return int(self._server.server_address[1])
 
-    def alive(self) -> None:
-        """Say that the main loop turns; costs nothing."""
-        self._alive_at = time.monotonic()
+    def alive(self, seconds: float | None = None) -> None:
+        """Say that the main loop turns; costs nothing.
+
+        Args:
+            seconds: how long its next turn may take; None is ``stalled_seconds``.
+        """
+        self._alive = time.monotonic(), self._stalled_seconds if seconds is None else seconds
 
     def ready(self, reason: str | None = None) -> None:
         """Say that the role does what it is for; with a reason, that it does not, and why.
@@ -162,13 +169,11 @@ class Endpoint:
         }
 
     def _why_not_alive(self) -> str | None:
-        still = time.monotonic() - self._alive_at
-        if still <= self._stalled_seconds:
+        turned_at, may_take = self._alive
+        still = time.monotonic() - turned_at
+        if still <= may_take:
             return None
-        return (
-            f"the main loop has stood still for {still:.0f} s, longer than "
-            f"{self._stalled_seconds:g} s"
-        )
+        return f"the main loop has stood still for {still:.0f} s, longer than {may_take:g} s"
 
     def _why_not_ready(self) -> str | None:
         standing = self._not_ready

@@ -38,14 +38,14 @@ MAX_PENDING = 32
 
 
 def run_actor(
-    experiment: RLExperiment, context: RoleContext, *, index: int, replay: str, learner: str
+    experiment: RLExperiment, context: RoleContext, *, name: str, replay: str, learner: str
 ) -> None:
     """Act until asked to stop.
 
     Args:
         experiment: what to act in, and as.
         context: the process: its stop request, endpoint and token.
-        index: of this actor, from 0; its seeds follow from it.
+        name: of this actor alone; its seeds follow from it.
         replay: HOST:PORT of the Reverb server.
         learner: HOST:PORT of the learner's service.
 
@@ -54,7 +54,7 @@ def run_actor(
         EnvironmentFault: an environment broke its contract.
     """
     with LearnerClient(learner, context.token, timeout=FLUSH_SECONDS) as client:
-        role = ActorRole(experiment, context, index, client)
+        role = ActorRole(experiment, context, name, client)
         if role.introduce():
             role.act(replay)
 
@@ -63,11 +63,11 @@ class ActorRole:
     """One incarnation of an actor."""
 
     def __init__(
-        self, experiment: RLExperiment, context: RoleContext, index: int, client: LearnerClient
+        self, experiment: RLExperiment, context: RoleContext, name: str, client: LearnerClient
     ) -> None:
         self._experiment = experiment
         self._context = context
-        self._name = f"actor-{index}"
+        self._name = name
         self._incarnation = uuid.uuid4().hex
         self._client = client
         self._actor: Actor | None = None
@@ -78,7 +78,7 @@ class ActorRole:
         self._waiting_seconds = 0.0
         self._resting = False
         self._waiting_for: str | None = "the learner"
-        self._reports = Reports(client, self._make_report(), experiment.spec.actors.replicas)
+        self._reports = Reports(client, self._make_report())
         self._report_due = 0.0
         context.observe(self._status, self._figures)
 
@@ -99,8 +99,7 @@ class ActorRole:
         spec = self._experiment.spec
         tables = builder.make_tables(spec.replay, spec.actors.environments_per_actor)
         replay = ReverbReplay(replay_address, tables)
-        period = max(VARIABLES_SECONDS, spec.actors.replicas / MOST_REQUESTS_PER_SECOND)
-        self._variables = PolledVariables(self._client, period)
+        self._variables = PolledVariables(self._client, self._variables_period)
         try:
             writer = replay.writer()
             self._pending = lambda: writer.pending
@@ -117,6 +116,12 @@ class ActorRole:
             self._variables.close()
             replay.close()
             environment.close()
+
+    def _variables_period(self) -> float:
+        """Return how many seconds lie between two requests for parameters."""
+        standing = self._reports.standing
+        actors = 1 if standing is None else standing.order.actors
+        return max(VARIABLES_SECONDS, actors / MOST_REQUESTS_PER_SECOND)
 
     def _seeds(self) -> str:
         """Return the name that seeds follow from.

@@ -42,7 +42,7 @@ class Standing:
 class Reports:
     """Sends what an actor has done, every so often and when it is asked to.
 
-        reports = Reports(client, report, actors=4)
+        reports = Reports(client, report)
         standing = reports.send()                     # the first one, in this thread
         reports.start()
         while acting:
@@ -52,24 +52,21 @@ class Reports:
         reports.close()
 
     A learner that does not answer holds up nobody: the newest order stands, and the counts
-    are in the next report.
+    are in the next report. Where many actors report, each does so less often, but every
+    second.
 
     Args:
         client: to the learner.
         report: the first one.
-        actors: how many report to this learner; where there are many, each does so less
-            often, but every second.
 
     Attributes:
         error: why the last report did not arrive, None if it did.
     """
 
-    def __init__(self, client: LearnerClient, report: ActorReport, actors: int) -> None:
+    def __init__(self, client: LearnerClient, report: ActorReport) -> None:
         self.error: GreenroomError | None = None
         self._client = client
         self._report = report
-        period = max(REPORT_SECONDS, actors / MOST_REPORTS_PER_SECOND)
-        self._period = min(period, LONGEST_REPORT_SECONDS)
         self._standing: Standing | None = None
         self._broken: BaseException | None = None
         self._wanted = threading.Event()
@@ -89,6 +86,11 @@ class Reports:
         """Environment steps that this incarnation may take in all, 0 before the first answer."""
         standing = self.standing
         return 0 if standing is None else standing.allowed
+
+    @property
+    def _period(self) -> float:
+        actors = 1 if self._standing is None else self._standing.order.actors
+        return min(max(REPORT_SECONDS, actors / MOST_REPORTS_PER_SECOND), LONGEST_REPORT_SECONDS)
 
     def put(self, report: ActorReport) -> None:
         """Have this one sent next."""

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -19,8 +19,19 @@ from greenroom.roles.lifetime import RoleStop, stop_requested
 
 logger = logging.getLogger(__name__)
 
+# Libraries, a GPU, a large model, a checkpoint on a slow disk: all before the main loop turns.
+START_SECONDS: Final = 15 * 60.0
+
+
+class Labelled(NamedTuple):
+    """Numbers of one metric, by the value of a label: ``state``, ``{"starting": 1.0, ...}``."""
+
+    label: str
+    values: Mapping[str, float]
+
+
 Status = Callable[[], Mapping[str, Any]]
-Figures = Callable[[], Mapping[str, float]]
+Figures = Callable[[], Mapping[str, float | Labelled]]
 
 
 class RoleContext:
@@ -52,6 +63,7 @@ class RoleContext:
             status=lambda: self._status(),
             routes=self._routes,
         )
+        self._endpoint.alive(START_SECONDS)
         logger.info("status and metrics are at http://%s:%d", host, self._endpoint.port)
         registry.register(_Figures(lambda: self._figures()))
         ProcessCollector(registry=registry)
@@ -65,13 +77,13 @@ class RoleContext:
         """
         self._status, self._figures = status, figures
 
-    def route(self, path: str, value: object) -> None:
-        """Answer a request for ``path`` with ``value`` as JSON."""
-        self._routes[path] = lambda: value
+    def route(self, path: str, answer: Callable[[], object]) -> None:
+        """Answer a request for ``path`` with what ``answer`` returns, as JSON."""
+        self._routes[path] = answer
 
-    def alive(self) -> None:
-        """Say that the main loop turns."""
-        self._endpoint.alive()
+    def alive(self, seconds: float | None = None) -> None:
+        """Say that the main loop turns, and how long its next turn may take if that is long."""
+        self._endpoint.alive(seconds)
 
     def ready(self, reason: str | None = None) -> None:
         """Say that the role does what it is for, or why it does not."""
@@ -113,7 +125,11 @@ class _Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         for name, value in self._figures().items():
             help_text = name.removeprefix("greenroom_").removesuffix("_total").replace("_", " ")
-            if name.endswith("_total"):
-                yield CounterMetricFamily(name, help_text, value)
-            else:
-                yield GaugeMetricFamily(name, help_text, value)
+            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            if not isinstance(value, Labelled):
+                yield kind(name, help_text, value)
+                continue
+            family = kind(name, help_text, labels=[value.label])
+            for label, number in value.values.items():
+                family.add_metric([label], number)
+            yield family

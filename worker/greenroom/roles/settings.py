@@ -32,6 +32,21 @@ PORT: Final = "GREENROOM_PORT_NUMBER"
 HTTP_PORT: Final = "GREENROOM_HTTP_PORT_NUMBER"
 """Port of a role's HTTP endpoint; 0 lets the system choose."""
 
+RUN_DIRECTORY: Final = "GREENROOM_RUN_DIRECTORY"
+"""Where the learner leaves everything; a run that is there already goes on."""
+
+UID: Final = "GREENROOM_UID"
+"""Which experiment this is, among all that had its name; the learner's /status tells it."""
+
+STAY: Final = "GREENROOM_STAY"
+"""Whether a learner that has ended goes on telling how, until it is told to leave."""
+
+ACTOR_NAME: Final = "GREENROOM_ACTOR_NAME"
+"""Name of an actor, another one than each other actor's of the run has."""
+
+SHIP_LOGS: Final = "GREENROOM_SHIP_LOGS"
+"""Whether replay and evaluator send their logs to the learner, which keeps them."""
+
 CHECKPOINT_DIRECTORY: Final = "GREENROOM_CHECKPOINT_DIRECTORY"
 """Where the replay server keeps its checkpoints."""
 

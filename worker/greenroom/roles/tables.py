@@ -79,8 +79,8 @@ class TablesSource:
         if not self.from_learner:
             return {}
         try:
-            status = json.loads(_get(urllib.parse.urljoin(self.location, "/status")))
-            return {name: int(status[name]) for name in COUNTS}
+            counts = json.loads(_get(urllib.parse.urljoin(self.location, "/counts")))
+            return {name: int(counts[name]) for name in COUNTS}
         except (LearnerUnavailable, ValueError, KeyError, TypeError):
             return {}
 

@@ -31,6 +31,9 @@ from greenroom.training.session import Training
 from greenroom.training.signals import StopRequest
 from greenroom_api import RLExperiment, dump_experiment
 
+# More actors learn the same, faster; and so do those of another pod or volume.
+WHERE_IT_RUNS = ("replicas", "podTemplate", "storage")
+
 
 @dataclass(frozen=True)
 class Wiring:
@@ -144,6 +147,8 @@ def _identity(experiment: RLExperiment) -> dict[str, Any]:
     """Return what must not change when a run resumes: all that shapes what is learnt."""
     spec = experiment.spec.model_dump(mode="json", by_alias=True)
     identity = {key: spec[key] for key in ("environment", "agent", "replay", "actors", "seed")}
-    # More actors learn the same, faster.
-    del identity["actors"]["replicas"]
+    for section in ("replay", "actors"):
+        identity[section] = {
+            key: value for key, value in spec[section].items() if key not in WHERE_IT_RUNS
+        }
     return identity

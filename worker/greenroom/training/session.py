@@ -205,6 +205,7 @@ class Training:
         Raises:
             CheckpointError: it could not be written.
         """
+        self._reporter.update("Saving", self._reached())
         # First the driver's: what is under way elsewhere ends, and counts with it.
         others = self._driver.state()
         path = self._checkpoints.save(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -14,6 +14,9 @@ Key: TypeAlias = tuple[str, str]
 
 BASE: Final[Key] = ("", "")
 """Under which stands what was done before any actor reported; no actor has an empty name."""
+
+FORGOTTEN: Final[Key] = ("", "forgotten")
+"""Under which stands what incarnations did that are not told apart any more."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,22 @@ class Counts:
         after = before.join(counts)
         self._newest[key] = after
         self.total = self.total.plus(after.minus(before))
+
+    def actors(self) -> set[str]:
+        """Return the names of the actors that have reported."""
+        return self._incarnations.keys() - {BASE[0]}
+
+    def without(self, forgotten: Collection[Key]) -> Counts:
+        """Return the same sum, in which these incarnations stand together as `FORGOTTEN`."""
+        together = self.get(FORGOTTEN) or ActorCounts()
+        for key in forgotten:
+            together = together.plus(self._newest[key])
+        kept = Counts()
+        for key, counts in {**self._newest, FORGOTTEN: together}.items():
+            if key not in forgotten:
+                kept.merge(key, counts)
+        kept.total = self.total  # sums of fractions differ by the order of their terms
+        return kept
 
     def incarnations(self, actor: str) -> Sequence[str]:
         """Return an actor's incarnations, in the order of their first reports."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,40 +28,57 @@ class _Hold:
 class Grants:
     """Hands out what is left of the experiment's environment steps.
 
-        grants = Grants(limit=200_000, unroll_steps=160, actors=4)
+        grants = Grants(limit=200_000, unroll_steps=160)
         steps = grants.grant(report, total=1_280, now=time.monotonic())
 
-    What is counted and what actors hold together exceed the limit by one unroll for each
-    actor at most, whatever the actors' speeds::
+    Actors come and go: those count that have reported lately. What is counted and what
+    they hold together exceed the limit by one unroll for each of them at most, whatever
+    their speeds::
 
         total + sum of the steps held  <=  limit + actors * unroll_steps
 
-    An actor gets an equal share of what nobody holds, in whole unrolls; one unroll where
-    the share is smaller; none where even that would break the bound. Then it waits until
+    An actor gets an equal share of what nobody holds, one more share being kept for
+    whoever comes next, in whole unrolls; one unroll where the share is smaller; none
+    where even that would break the bound. Then it waits until
     the others have reported, which they do every second, or are taken for dead. A smaller
     grant counts only once the actor says that it has it (`ActorReport.allowed_steps`).
 
     A learner that was started again does not know what actors hold until they report, and
-    grants nothing before they all have, or are taken for dead.
+    grants nothing before all that it knows of have, or are taken for dead.
+
+    Attributes:
+        limit: environment steps of the experiment, None without one; may be changed.
 
     Args:
-        limit: environment steps of the experiment, None without one.
+        limit: that.
         unroll_steps: environment steps of one unroll of all environments of an actor.
-        actors: how many actors there will be, at least 1.
-        unknown_until: the moment until which actors may hold what this object does not
-            know of; on the clock of `grant`.
+        unknown: names of actors that may hold what this object does not know of.
+        unknown_until: the moment from which they are taken for dead; on the clock of `grant`.
     """
 
     def __init__(
-        self, limit: int | None, unroll_steps: int, actors: int, unknown_until: float = 0.0
+        self,
+        limit: int | None,
+        unroll_steps: int,
+        unknown: Iterable[str] = (),
+        unknown_until: float = 0.0,
     ) -> None:
         assert unroll_steps >= 1, unroll_steps
-        assert actors >= 1, actors
-        self._limit = limit
+        self.limit = limit
         self._unroll_steps = unroll_steps
-        self._actors = actors
+        self._unknown = set(unknown)
         self._unknown_until = unknown_until
         self._holds: dict[str, _Hold] = {}
+
+    @property
+    def actors(self) -> int:
+        """How many actors had reported lately, and not left, at the newest report."""
+        return len(self._holds)
+
+    def _forget_the_dead(self, now: float) -> None:
+        self._holds = {
+            name: hold for name, hold in self._holds.items() if now - hold.seen < LOST_SECONDS
+        }
 
     def grant(self, report: ActorReport, total: int, now: float) -> int:
         """Return how many steps an actor may take after those in its report.
@@ -74,28 +92,26 @@ class Grants:
         held = self._holds.get(report.actor)
         if held and held.incarnation == report.incarnation and counted < held.counted:
             return 0  # a late report, whose answer nobody waits for
+        self._unknown.discard(report.actor)
         if report.leaving:
-            steps = may_take = 0
-        else:
-            steps = self._share(report.actor, total, now)
-            may_take = max(steps, report.allowed_steps - counted)
+            self._holds.pop(report.actor, None)
+            return 0
+        steps = self._share(report.actor, total, now)
+        may_take = max(steps, report.allowed_steps - counted)
         self._holds[report.actor] = _Hold(report.incarnation, counted, may_take, now)
         return steps
 
     def _share(self, actor: str, total: int, now: float) -> int:
-        if self._limit is None:
+        self._forget_the_dead(now)
+        if self.limit is None:
             return UNLIMITED
-        others = [
-            hold.steps
-            for name, hold in self._holds.items()
-            if name != actor and now - hold.seen < LOST_SECONDS
-        ]
-        if now < self._unknown_until and len(others) + 1 < self._actors:
+        if self._unknown and now < self._unknown_until:
             return 0
-        actors = max(self._actors, len(others) + 1)
-        left = self._limit - total - sum(others)
+        others = [hold.steps for name, hold in self._holds.items() if name != actor]
+        actors = len(others) + 1
+        left = self.limit - total - sum(others)
         unroll = self._unroll_steps
-        if left >= actors * unroll:
-            return left // actors // unroll * unroll
+        if left >= (actors + 1) * unroll:
+            return left // (actors + 1) // unroll * unroll
         within_bound = left + actors * unroll >= unroll
-        return unroll if total < self._limit and within_bound else 0
+        return unroll if total < self.limit and within_bound else 0

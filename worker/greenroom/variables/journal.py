@@ -5,29 +5,30 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from greenroom.errors import RunDirectoryError
-from greenroom.variables.counts import BASE, ActorCounts, Counts, Key
-from greenroom.variables.messages import ActorReport, decode, encode
+from greenroom.variables.counts import BASE, FORGOTTEN, ActorCounts, Counts, Key
+from greenroom.variables.journal_lines import counts_to_lines, disk_errors, read_counts
+from greenroom.variables.messages import ActorReport
 
 logger = logging.getLogger(__name__)
 
 COMPACT_LINES: Final = 10_000
 """So many lines more than there are incarnations, and the file is written anew."""
 
+KEPT_INCARNATIONS: Final = 1_000
+"""So many incarnations are told apart at least; of more, those that are silent longest are not."""
+
+SILENT_SECONDS: Final = 600.0
+"""An incarnation that has reported within this time is not forgotten."""
+
 CLOSED: Final = -1
 """A descriptor that no file has."""
-
-
-@dataclass(frozen=True)
-class _Line(ActorCounts):
-    actor: str = ""
-    incarnation: str = ""
 
 
 @dataclass
@@ -38,6 +39,7 @@ class _Pending:
     done: bool = False
     new_episodes: int = 0
     fault: str | None = None
+    refused: bool = False
 
 
 class CountsJournal:
@@ -53,6 +55,11 @@ class CountsJournal:
     opened and when it has grown by `COMPACT_LINES`. Its last line may be torn: nobody was
     told that it is there. Reports that come at the same time share a write and an fsync.
 
+    Actors come and go under new names for as long as a run takes. Where there are more than
+    `KEPT_INCARNATIONS`, those that have long been silent are added up when the file is
+    written anew, and are not known any more: should one come back, its report is refused,
+    since it would count again what is in the sum.
+
     Attributes:
         path: the file.
         counts: what is on the disk; to be read only.
@@ -65,11 +72,14 @@ class CountsJournal:
         self.path = path
         self.counts = Counts()
         self._file = CLOSED
+        # When each incarnation reported last; since the journal was opened, it may have.
+        self._heard: dict[Key, float] = {}
         self._queue: list[_Pending] = []
         self._queueing = threading.Lock()
         self._writing = threading.Lock()
-        with self._disk_errors():
-            self._read()
+        self.counts = read_counts(path)
+        self._heard = dict.fromkeys(self.counts.newest, time.monotonic())
+        with disk_errors(path):
             self._rewrite()
         self._found = self.counts.total
         self._found_base = self.counts.get(BASE) or ActorCounts()
@@ -102,6 +112,7 @@ class CountsJournal:
 
         Raises:
             RunDirectoryError: it cannot be written; it is not counted, and may come again.
+            ValueError: it is of an incarnation that is forgotten; another must take its place.
         """
         pending = _Pending(report)
         with self._queueing:
@@ -109,6 +120,12 @@ class CountsJournal:
         with self._writing:
             if not pending.done:  # by the thread that wrote before this one
                 self._write_queue()
+        if pending.refused:
+            raise ValueError(
+                "A report must come from an incarnation that was silent for less than "
+                f"{SILENT_SECONDS:g} s, or from a new one. Got: {report.incarnation} of "
+                f"{report.actor}, which was forgotten; an actor that is started again goes on."
+            )
         if pending.fault is not None:
             raise RunDirectoryError(pending.fault)
         return pending.new_episodes
@@ -130,6 +147,10 @@ class CountsJournal:
         for pending in queue:
             key = pending.report.actor, pending.report.incarnation
             before = changes.get(key) or self.counts.get(key)
+            pending.refused = before is None and self._may_be_forgotten(pending.report)
+            if pending.refused:
+                continue
+            self._heard[key] = time.monotonic()
             after = ActorCounts.of(pending.report).join(before or ActorCounts())
             if after != before:
                 changes[key] = after
@@ -142,14 +163,19 @@ class CountsJournal:
         for pending in queue:
             pending.done = True
 
+    def _may_be_forgotten(self, report: ActorReport) -> bool:
+        """Whether a report of an unknown incarnation cannot be the first of a new one."""
+        begun = report.allowed_steps or any(vars(ActorCounts.of(report)).values())
+        return FORGOTTEN in self.counts.newest and bool(begun)
+
     def _commit(self, changes: Mapping[Key, ActorCounts]) -> None:
         """Write, flush to the disk, and only then count."""
         if not changes:
             return
-        with self._disk_errors():
+        with disk_errors(self.path):
             # At the end of what is good: a write that failed, or one that the disk did not
             # confirm, is written over.
-            self._write_at_end(_lines(changes))
+            self._write_at_end(counts_to_lines(changes))
         for key, counts in changes.items():
             self.counts.merge(key, counts)
         self._line_count += len(changes)
@@ -165,7 +191,7 @@ class CountsJournal:
 
     def _rewrite_or_warn(self) -> None:
         try:
-            with self._disk_errors():
+            with disk_errors(self.path):
                 self._rewrite()
         except RunDirectoryError as error:
             self._rewrite_at += COMPACT_LINES
@@ -174,7 +200,10 @@ class CountsJournal:
     def _rewrite(self) -> None:
         """Put a new file in the place of the old one, with a line for each incarnation."""
         temporary = self.path.with_name(f".{self.path.name}.writing")
-        data = _lines(self.counts.newest)
+        # Only here do incarnations go, and their sum comes: both or neither are on the disk.
+        forgotten = self._to_forget()
+        counts = self.counts.without(forgotten) if forgotten else self.counts
+        data = counts_to_lines(counts.newest)
         file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
             with open(file, "wb", closefd=False) as whole:
@@ -185,34 +214,23 @@ class CountsJournal:
             os.close(file)
             temporary.unlink(missing_ok=True)
             raise
+        self.counts = counts
+        for key in forgotten:
+            self._heard.pop(key, None)
         self._replace_file(file)
         self._end = len(data)
         self._line_count = len(self.counts.newest)
         self._rewrite_at = self._line_count + COMPACT_LINES
         _fsync_folder(self.path.parent)
 
-    def _read(self) -> None:
-        *whole, torn = self.path.read_bytes().split(b"\n") if self.path.exists() else [b""]
-        if torn:
-            logger.info("%s ends in a torn line, which was not acknowledged.", self.path)
-        for number, text in enumerate(whole, start=1):
-            try:
-                line = decode(_Line, text)
-            except ValueError as error:
-                # The next line of that incarnation, if there is one, holds it too.
-                logger.warning("%s, line %d, is passed over: %s", self.path, number, error)
-                continue
-            self.counts.merge((line.actor, line.incarnation), ActorCounts.of(line))
-
-    @contextmanager
-    def _disk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise RunDirectoryError(
-                "Counts must be on the disk before they are acknowledged. "
-                f"Got: {error.strerror or error} at {self.path}."
-            ) from error
+    def _to_forget(self) -> list[Key]:
+        incarnations = [key for key in self.counts.newest if key[0] != BASE[0]]
+        now = time.monotonic()
+        silent = sorted(
+            (key for key in incarnations if now - self._heard[key] > SILENT_SECONDS),
+            key=lambda key: self._heard[key],
+        )
+        return silent[: max(0, len(incarnations) - KEPT_INCARNATIONS)]
 
 
 def reported_environment_steps(path: Path) -> int:
@@ -221,17 +239,7 @@ def reported_environment_steps(path: Path) -> int:
     Raises:
         RunDirectoryError: the file cannot be read.
     """
-    if not path.exists():
-        return 0
-    with CountsJournal(path) as journal:
-        return journal.counts.total.environment_steps
-
-
-def _lines(counts: Mapping[Key, ActorCounts]) -> bytes:
-    return b"".join(
-        encode(_Line(**asdict(newest), actor=actor, incarnation=incarnation)) + b"\n"
-        for (actor, incarnation), newest in counts.items()
-    )
+    return read_counts(path).total.environment_steps
 
 
 def _fsync_folder(folder: Path) -> None:

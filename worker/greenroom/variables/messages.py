@@ -79,12 +79,14 @@ class ActorOrder:
             reported, before it reports again (it also reports every second). Whole
             unrolls; 0 where others hold what is left: ask again in a tenth of a second.
         stop: leave: the experiment is over, or another incarnation took this one's place.
+        actors: how many report to this learner, the asker included.
     """
 
     environment_steps: int
     incarnation_number: int
     steps_until_report: int
     stop: bool
+    actors: int = 1
 
 
 @dataclass(frozen=True)

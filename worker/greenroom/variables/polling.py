@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from greenroom.core import Variables
@@ -33,10 +34,12 @@ class PolledVariables:
     Args:
         client: says where the learner is; the thread uses a connection of its own, so that
             a large model does not hold up reports.
-        period: seconds between two requests.
+        period: seconds between two requests, or a function that returns them.
     """
 
-    def __init__(self, client: LearnerClient, period: float = PERIOD_SECONDS) -> None:
+    def __init__(
+        self, client: LearnerClient, period: float | Callable[[], float] = PERIOD_SECONDS
+    ) -> None:
         self._client = LearnerClient(client.address, client.token, TRANSFER_SECONDS)
         self._period = period
         self._newest: Fetched | None = None
@@ -110,7 +113,8 @@ class PolledVariables:
         try:
             while not self._closing.is_set():
                 self._ask()
-                self._closing.wait(self._period)
+                period = self._period
+                self._closing.wait(period() if callable(period) else period)
         except BaseException as broken:
             self._broken = broken  # acting on with old parameters would look as if all were well
             raise

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from greenroom.core import Variables
 from greenroom.variables import serving
-from greenroom.variables.counts import BASE
 from greenroom.variables.evaluations import Evaluations
 from greenroom.variables.grants import LOST_SECONDS, Grants
 from greenroom.variables.journal import CountsJournal
@@ -34,6 +33,9 @@ from greenroom.variables.snapshots import Snapshot
 
 KEPT_RETURNS: Final = 10_000
 
+SEEN_SECONDS: Final = 600.0
+"""An actor that has not reported for so long is not shown any more."""
+
 
 @dataclass(frozen=True)
 class SeenActor:
@@ -48,7 +50,7 @@ class LearnerService:
 
         journal = CountsJournal(run_directory / "counts.jsonl")
         service = LearnerService(
-            "127.0.0.1", 0, token, journal, actors=4, unroll_steps=160, environment_steps=200_000
+            "127.0.0.1", 0, token, journal, unroll_steps=160, environment_steps=200_000
         )
         service.publish(version=0, values=learner.variables())
         service.evaluations.request(environment_steps=0, version=0)
@@ -70,7 +72,6 @@ class LearnerService:
         port: 0 for any that is free.
         token: the run's; a call without it is refused.
         counts: with a checkpoint's counts in it; stays open when the service closes.
-        actors: how many there will be, at least 1; see `Grants`.
         unroll_steps: environment steps of one unroll of all environments of an actor.
         environment_steps: where the experiment ends, None if it has no such limit.
 
@@ -86,17 +87,18 @@ class LearnerService:
         token: str,
         counts: CountsJournal,
         *,
-        actors: int,
         unroll_steps: int,
         environment_steps: int | None,
     ) -> None:
         self.counts = counts
         self._learner = uuid.uuid4().hex
         self.evaluations = Evaluations(self._learner)
-        self._limit = environment_steps
-        resumed = any(key != BASE for key in counts.counts.newest)
-        unknown_until = time.monotonic() + LOST_SECONDS if resumed else 0.0
-        self._grants = Grants(environment_steps, unroll_steps, actors, unknown_until)
+        self._grants = Grants(
+            environment_steps,
+            unroll_steps,
+            unknown=counts.counts.actors(),
+            unknown_until=time.monotonic() + LOST_SECONDS,
+        )
         self._variables = LocalVariables()
         self._snapshot: Snapshot | None = None
         self._lock = threading.Lock()  # of the attributes below, and of the grants
@@ -140,8 +142,17 @@ class LearnerService:
         with self._lock:
             self._stopping = True
 
+    def end_at(self, environment_steps: int | None) -> None:
+        """Change where the experiment ends, None for no such limit."""
+        with self._lock:
+            self._grants.limit = environment_steps
+
+    def reporting(self) -> int:
+        """Return how many actors have reported within 10 seconds."""
+        return sum(actor.seconds_ago < LOST_SECONDS for actor in self.actors().values())
+
     def actors(self) -> dict[str, SeenActor]:
-        """Return the actors that have reported to this process, by name."""
+        """Return the actors that have reported to this process lately, by name."""
         now = time.monotonic()
         with self._lock:
             return {
@@ -185,16 +196,27 @@ class LearnerService:
             if new_episodes:
                 self._returns.extend(report.recent_returns[-new_episodes:])
             total = counts.total.environment_steps
-            over = self._limit is not None and total >= self._limit
+            limit = self._grants.limit
+            over = limit is not None and total >= limit
             stop = over or self._stopping or not newest
             if newest:
-                self._actors[report.actor] = report, now
+                self._see(report, now)
             return ActorOrder(
                 environment_steps=total,
                 incarnation_number=incarnations.index(report.incarnation),
                 steps_until_report=0 if stop else self._grants.grant(report, total, now),
                 stop=stop,
+                actors=max(1, self._grants.actors),
             )
+
+    def _see(self, report: ActorReport, now: float) -> None:
+        if report.actor not in self._actors:  # those that are gone make room
+            self._actors = {
+                name: (newest, seen)
+                for name, (newest, seen) in self._actors.items()
+                if now - seen < SEEN_SECONDS
+            }
+        self._actors[report.actor] = report, now
 
     def _take_evaluation(self, payload: bytes) -> bytes:
         self.evaluations.report(decode(EvaluationReport, payload))
