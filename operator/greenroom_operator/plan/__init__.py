@@ -16,7 +16,6 @@ from greenroom_operator.names import APPLIED, Role
 from greenroom_operator.observed import Decision, Manifest, Observed
 from greenroom_operator.plan.config import experiment_config
 from greenroom_operator.plan.disruption import actors_budget, core_budget
-from greenroom_operator.plan.images import Images, resolve_images
 from greenroom_operator.plan.inputs import digest, inputs_of
 from greenroom_operator.plan.monitor import pod_monitor
 from greenroom_operator.plan.network import network_policy
@@ -25,8 +24,9 @@ from greenroom_operator.plan.subject import Subject
 from greenroom_operator.plan.volumes import learner_claim, replay_growth
 from greenroom_operator.plan.workloads import deployment, replay_stateful_set
 from greenroom_operator.settings import PlanOptions
+from greenroom_operator.status import resolve_images
 
-__all__ = ["Images", "plan", "resolve_images"]
+__all__ = ["plan"]
 
 _DEPLOYED: tuple[Role, ...] = ("learner", "actor", "evaluator")
 

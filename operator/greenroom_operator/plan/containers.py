@@ -97,7 +97,7 @@ def worker_container(subject: Subject, role: Role) -> dict[str, Any]:
         mounts = [DATA, *mounts]
     return {
         "name": names.CONTAINER,
-        "image": subject.images.replay if role == "replay" else subject.images.worker,
+        "image": subject.image(role),
         "command": ["greenroom", "role", role],
         "env": environment(subject, role),
         "ports": ports,
@@ -114,7 +114,7 @@ def seed_container(subject: Subject) -> dict[str, Any]:
     """Return the init container that copies the run to begin from, unless there is one."""
     return {
         "name": "seed",
-        "image": subject.images.worker,
+        "image": subject.image("learner"),
         "command": [
             *("greenroom", "role", "seed"),
             *("--source", f"{names.SOURCE_DIRECTORY}/run"),
@@ -167,7 +167,7 @@ def environment(subject: Subject, role: Role) -> list[dict[str, Any]]:
     if role == "actor":
         pod_name = {"fieldRef": {"fieldPath": "metadata.name"}}
         variables.append({"name": ACTOR_NAME, "valueFrom": pod_name})
-    token = {"secretKeyRef": {"name": f"{subject.name}-token", "key": names.TOKEN_KEY}}
+    token = {"secretKeyRef": {"name": names.token_name(subject.name), "key": names.TOKEN_KEY}}
     return [*variables, {"name": TOKEN, "valueFrom": token}]
 
 

@@ -48,10 +48,9 @@ def _users(subject: Subject, role: Role) -> Mapping[str, Any] | None:
 
 
 def _annotations(subject: Subject, role: Role) -> dict[str, str]:
-    image = subject.images.replay if role == "replay" else subject.images.worker
     seeding = role == "learner" and subject.seeding
     return {
-        names.INPUTS: digest([subject.inputs.digests[role], image, seeding]),
+        names.INPUTS: digest([subject.inputs.digests[role], subject.image(role), seeding]),
         "kubectl.kubernetes.io/default-container": names.CONTAINER,
         # For a Prometheus without its operator, and so without PodMonitors.
         "prometheus.io/scrape": "true",

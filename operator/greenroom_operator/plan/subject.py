@@ -10,7 +10,6 @@ from greenroom_api import ExperimentSpec
 from greenroom_api.experiment import GROUP, KIND, VERSION
 from greenroom_operator import names
 from greenroom_operator.names import Role, child_name
-from greenroom_operator.plan.images import Images
 from greenroom_operator.plan.inputs import Inputs
 
 # Not the chart's, whose selectors must not find pods of experiments.
@@ -24,7 +23,7 @@ class Subject:
 
     Attributes:
         name, namespace, uid, spec: of the experiment.
-        images: that its roles run.
+        images: that its roles run, as ``status.images`` has them.
         inputs: what its roles read.
         seeding: whether the learner still has to copy what ``spec.resumeFrom`` names.
     """
@@ -33,9 +32,13 @@ class Subject:
     namespace: str
     uid: str
     spec: ExperimentSpec
-    images: Images
+    images: Mapping[str, str]
     inputs: Inputs
     seeding: bool
+
+    def image(self, role: Role) -> str:
+        """Return the image of a role, before a ``podTemplate`` says otherwise."""
+        return self.images["replay" if role == "replay" else "worker"]
 
     def child(self, role: Role) -> str:
         """Return the name of a role's workload, and of what belongs to that."""
@@ -43,13 +46,7 @@ class Subject:
 
     def labels(self, role: Role | None = None) -> dict[str, str]:
         """Return the labels of an object, and of a role's pods."""
-        labels = {
-            names.NAME_LABEL: APPLICATION,
-            names.INSTANCE_LABEL: self.name,
-            names.PART_OF_LABEL: PART_OF,
-            names.MANAGED_BY_LABEL: names.FIELD_MANAGER,
-            names.EXPERIMENT_LABEL: self.name,
-        }
+        labels = common_labels(self.name)
         if role is not None:
             labels |= {names.COMPONENT_LABEL: role, names.ROLE_LABEL: role}
         return labels
@@ -82,15 +79,28 @@ class Subject:
             "annotations": dict(annotations or {}),
         }
         if owned:
-            metadata["ownerReferences"] = [self._reference()]
+            metadata["ownerReferences"] = [owner_reference(self.name, self.uid)]
         return metadata
 
-    def _reference(self) -> dict[str, Any]:
-        return {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": KIND,
-            "name": self.name,
-            "uid": self.uid,
-            "controller": True,
-            "blockOwnerDeletion": False,
-        }
+
+def common_labels(experiment: str) -> dict[str, str]:
+    """Return the labels of everything that belongs to an experiment."""
+    return {
+        names.NAME_LABEL: APPLICATION,
+        names.INSTANCE_LABEL: experiment,
+        names.PART_OF_LABEL: PART_OF,
+        names.MANAGED_BY_LABEL: names.FIELD_MANAGER,
+        names.EXPERIMENT_LABEL: experiment,
+    }
+
+
+def owner_reference(experiment: str, uid: str) -> dict[str, Any]:
+    """Return what makes an object go when its experiment does."""
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": KIND,
+        "name": experiment,
+        "uid": uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
