@@ -47,7 +47,12 @@ class Stored:
         Raises:
             InvalidExperiment: see `Experiment.from_object`.
         """
-        return replace(_parse(self.body), status=json.loads(self.status))
+        return replace(_parse(self.body), status=self.previous_status())
+
+    def previous_status(self) -> dict[str, Any]:
+        """Return the status as it is stored, {} before the first."""
+        status: dict[str, Any] = json.loads(self.status)
+        return status
 
 
 @lru_cache(maxsize=256)
@@ -125,6 +130,10 @@ class Cache:
     def family(self, key: Key) -> Family:
         """Return what belongs to a name; it is made if it is new."""
         return self._families.setdefault(key, Family())
+
+    def peek(self, key: Key) -> Family | None:
+        """Return what belongs to a name, None if nothing does."""
+        return self._families.get(key)
 
     def experiment(self, event: str | None, body: Mapping[str, Any]) -> Key | None:
         """Take an event of an experiment; return its key if that changes what is known.

@@ -5,7 +5,7 @@ session, since typed models cost more than everything else that a reconcile does
 
     async with connected() as api:
         await api.apply(DEPLOYMENT, manifest)
-        async for page in api.list(POD, None, selector="app=x"):
+        async for version, page in api.list(POD, None, selector="app=x"):
             ...
 """
 
@@ -69,14 +69,14 @@ class Api:
 
     async def list(
         self, kind: Kind, namespace: str | None, *, selector: str = ""
-    ) -> AsyncIterator[list[Object]]:
-        """Yield all objects, page by page."""
+    ) -> AsyncIterator[tuple[int, list[Object]]]:
+        """Yield all objects, page by page, each with the resource version of the list."""
         query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
         while True:
             answer = await self.request(
                 "GET", kind.path(namespace), query=query, seconds=LIST_SECONDS, verb="list"
             )
-            yield answer["items"]
+            yield int(answer["metadata"]["resourceVersion"]), answer["items"]
             token = answer["metadata"].get("continue")
             if not token:
                 return

@@ -89,3 +89,8 @@ def child_name(experiment: str, role: Role) -> str:
     'cartpole-actors'
     """
     return f"{experiment}-{_PLURAL[role]}"
+
+
+def token_name(experiment: str) -> str:
+    """Return the name of the Secret that holds the run's token."""
+    return f"{experiment}-token"

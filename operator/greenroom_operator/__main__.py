@@ -1,0 +1,5 @@
+"""``python -m greenroom_operator``."""
+
+from greenroom_operator.main import main
+
+main()

@@ -1,0 +1,228 @@
+"""One reconcile: observe, decide, plan, apply, say what is.
+
+It is idempotent and level-triggered: it looks at what is, not at what happened, and may die
+between any two writes. `handlers` tells which experiment may need one; `queue` which is next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from greenroom_api import InvalidExperiment
+from greenroom_operator.apply import Applied, Applier
+from greenroom_operator.cache import Cache
+from greenroom_operator.client import Api
+from greenroom_operator.errors import ApiUnavailable, Conflict, NotFound, OperatorError
+from greenroom_operator.events import EventPoster
+from greenroom_operator.experiment import Experiment, Key
+from greenroom_operator.kinds import EXPERIMENT, SECRET
+from greenroom_operator.logs import about
+from greenroom_operator.metrics import Metrics
+from greenroom_operator.names import token_name
+from greenroom_operator.observed import Decision, Observed
+from greenroom_operator.plan import plan
+from greenroom_operator.plan.secret import token_secret
+from greenroom_operator.policies import decide, is_ours
+from greenroom_operator.progress import Poller
+from greenroom_operator.queue import Urgency, WorkQueue
+from greenroom_operator.settings import PlanOptions
+from greenroom_operator.sources import source_of
+from greenroom_operator.status import events, invalid_status, make_status, resolve_images
+
+logger = logging.getLogger(__name__)
+
+# Longer than all requests of a reconcile ought to take together; nothing hangs for ever.
+RECONCILE_SECONDS: Final = 120.0
+
+
+class Controller:
+    """Works the queue off.
+
+    Args:
+        api, cache, queue, poller, poster, metrics: its parts.
+        options: what children look like.
+        longest_poll: seconds between two questions to a learner, at the most.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        cache: Cache,
+        queue: WorkQueue,
+        poller: Poller,
+        poster: EventPoster,
+        metrics: Metrics,
+        options: PlanOptions,
+        longest_poll: float,
+    ) -> None:
+        self._api, self._cache, self._queue = api, cache, queue
+        self._poller, self._poster, self._metrics = poller, poster, metrics
+        self._options, self._longest_poll = options, longest_poll
+        self._applier = Applier(api, cache)
+        self._phases: dict[Key, str] = {}
+
+    async def work(self) -> None:
+        """Reconcile one experiment after the other, for ever. Several may run side by side."""
+        while True:
+            key = await self._queue.get()
+            self._metrics.queue_depth.set(len(self._queue))
+            await self._turn(key)
+
+    async def _turn(self, key: Key) -> None:
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(RECONCILE_SECONDS):
+                await self.reconcile(key)
+        except Exception as error:
+            reason, wait = _why(error)
+            seconds = self._queue.failed(key, at_least=wait)
+            self._metrics.errors.labels(reason).inc()
+            self._metrics.reconciles.labels("failed").inc()
+            expected = isinstance(error, OperatorError | TimeoutError)
+            logger.log(
+                logging.WARNING if expected else logging.ERROR,
+                "%s; again in %.1f s",
+                error or type(error).__name__,
+                seconds,
+                extra=about(key),
+                exc_info=None if expected else error,
+            )
+        else:
+            self._queue.done(key)
+            self._metrics.reconciles.labels("done").inc()
+        self._metrics.reconcile_seconds.observe(time.perf_counter() - began)
+
+    async def reconcile(self, key: Key) -> None:
+        """Bring one experiment nearer to what it should be.
+
+        Raises:
+            OperatorError: the API server did not let it; what was written stands.
+        """
+        stored = self._cache.stored(key)
+        if stored is None:
+            return self._forget(key)
+        try:
+            experiment = stored.parse()
+        except InvalidExperiment as error:
+            previous = stored.previous_status()
+            now = datetime.now(UTC)
+            status = invalid_status(previous, stored.generation, str(error), now)
+            return await self._write_status(key, stored.uid, previous, status)
+        if experiment.deleting or not is_ours(experiment):
+            return self._forget(key)
+        await self._bring_about(experiment)
+
+    async def _bring_about(self, experiment: Experiment) -> None:
+        key = experiment.key
+        before = dict(experiment.status)
+        images = resolve_images(experiment, self._options)
+        token = await self._token(experiment)
+        experiment = replace(experiment, status=before | {"images": images, "tokenSecret": token})
+        observed = self._observe(experiment)
+        decision = decide(experiment, observed)
+        if decision.delete:
+            logger.info("deleting: its time after completion has passed", extra=about(key))
+            return await self._api.delete(EXPERIMENT, key[0], key[1], uid=experiment.uid)
+        applied = await self._apply(experiment, decision, observed)
+        observed = self._observe(experiment)
+        await self._write_status(
+            key, experiment.uid, before, make_status(experiment, observed, decision)
+        )
+        self._poster.post_applied(experiment, applied)
+        poll = decision.poll_seconds
+        self._poller.schedule(key, None if poll is None else min(poll, self._longest_poll))
+        if decision.recheck_seconds is not None:
+            self._queue.add_later(key, decision.recheck_seconds)
+
+    def _observe(self, experiment: Experiment) -> Observed:
+        source = source_of(experiment, self._cache)
+        return self._cache.observed(experiment.key, datetime.now(UTC), source)
+
+    async def _apply(
+        self, experiment: Experiment, decision: Decision, observed: Observed
+    ) -> Applied:
+        manifests = plan(experiment, decision, observed, self._options)
+        applied = await self._applier.apply(experiment, manifests)
+        if applied.created:
+            names = ", ".join(f"{kind} {name}" for kind, name in applied.created)
+            logger.info("created %s", names, extra=about(experiment.key))
+        family = self._cache.family(experiment.key)
+        for (kind, name), words in applied.refused.items():
+            self._metrics.errors.labels("refused").inc()
+            if family.refused.get((kind, name)) != words:
+                logger.warning("%s %s: %s", kind, name, words, extra=about(experiment.key))
+        family.refused = applied.refused
+        return applied
+
+    async def _token(self, experiment: Experiment) -> str:
+        """Make the run's secret, once; the operator never reads it.
+
+        Whether it was made is in the status. A pod that misses it has it made anew.
+        """
+        known: str | None = experiment.status.get("tokenSecret")
+        lost = any(
+            pod.waiting == "CreateContainerConfigError" and "secret" in pod.waiting_message
+            for _, pod in self._cache.family(experiment.key).pods.values()
+        )
+        if known is not None and not lost:
+            return known
+        with suppress(Conflict):
+            await self._api.create(SECRET, token_secret(experiment))
+        return token_name(experiment.name)
+
+    async def _write_status(
+        self, key: Key, uid: str, old: Mapping[str, Any], new: Mapping[str, Any]
+    ) -> None:
+        """Write a status in one request, if it differs."""
+        self._count_phase(key, str(new.get("phase", "")))
+        if new == old:
+            return
+        gone = {name: None for name in old if name not in new}
+        changed = {name: value for name, value in new.items() if old.get(name) != value}
+        # The uid makes sure that it is this experiment's and not a successor's.
+        patch = {"metadata": {"uid": uid}, "status": gone | changed}
+        try:
+            body = await self._api.merge(EXPERIMENT, *key, patch, subresource="status")
+        except (NotFound, Conflict):
+            return  # it was deleted meanwhile
+        self._cache.experiment("MODIFIED", body)
+        # What was written may be what the next step waits for.
+        if old.get("conditions") != new.get("conditions"):
+            self._queue.add(key, Urgency.NEW)
+        for event in events(old, new):
+            self._poster.post(key, uid, event)
+
+    def _count_phase(self, key: Key, phase: str) -> None:
+        before = self._phases.get(key)
+        if before == phase:
+            return
+        if before is not None:
+            self._metrics.experiments.labels(before).dec()
+        self._phases[key] = phase
+        self._metrics.experiments.labels(phase).inc()
+
+    def _forget(self, key: Key) -> None:
+        phase = self._phases.pop(key, None)
+        if phase is not None:
+            self._metrics.experiments.labels(phase).dec()
+        self._queue.forget(key)
+        self._poller.cancel(key)
+
+
+def _why(error: Exception) -> tuple[str, float]:
+    """Return a word for metrics, and how long to wait at least."""
+    match error:
+        case ApiUnavailable():
+            return error.reason, error.retry_after or 0.0
+        case TimeoutError():
+            return "timeout", 0.0
+        case OperatorError():
+            return "refused", 0.0
+    return "bug", 0.0

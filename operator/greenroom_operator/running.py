@@ -1,0 +1,200 @@
+"""The whole operator in one process: health, Lease, cache, kopf's watches, and workers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+from typing import Any
+
+import kopf
+from kubernetes.aio.client import Configuration
+
+from greenroom_operator.cache import Cache
+from greenroom_operator.client import Api, load_configuration, open_session
+from greenroom_operator.controller import Controller
+from greenroom_operator.errors import ApiRefused, ApiUnavailable, NotFound, OperatorError
+from greenroom_operator.events import EventPoster
+from greenroom_operator.experiment import Key
+from greenroom_operator.handlers import make_registry, make_settings
+from greenroom_operator.health import Health, served
+from greenroom_operator.kinds import EXPERIMENT, POD_MONITOR
+from greenroom_operator.leader import Lease
+from greenroom_operator.metrics import Metrics
+from greenroom_operator.progress import Poller
+from greenroom_operator.queue import Urgency, WorkQueue
+from greenroom_operator.settings import PlanOptions, Settings
+from greenroom_operator.sync import Synchronizer
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 2.0
+
+
+async def run(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        OperatorError: it cannot go on: no cluster, no rights, no CRD, or the Lease was lost.
+    """
+    metrics = Metrics()
+    health = Health(metrics)
+    async with AsyncExitStack() as stack:
+        port = stack.enter_context(served(health, metrics, settings.http_host, settings.http_port))
+        logger.info("health and metrics are at http://%s:%d", settings.http_host, port)
+        configuration = await load_configuration()
+        session = await stack.enter_async_context(open_session(configuration))
+        api = Api(configuration, session, metrics.count_request)
+        main = asyncio.create_task(_lead(settings, configuration, api, metrics, health))
+        beat = asyncio.create_task(health.beat())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, main.cancel)
+        try:
+            with suppress(asyncio.CancelledError):
+                await main
+        finally:
+            beat.cancel()
+
+
+async def _lead(
+    settings: Settings,
+    configuration: Configuration,
+    api: Api,
+    metrics: Metrics,
+    health: Health,
+) -> None:
+    """Wait for the Lease, if there is one, and look after experiments while it is held."""
+    if not settings.leader_elect:
+        metrics.is_leader.set(1)
+        return await _operate(settings, configuration, api, metrics, health)
+    lease = Lease(api, settings.lease_namespace, settings.lease_name, settings.identity)
+    standby = asyncio.create_task(_show_standby(lease, health))
+    try:
+        await lease.acquire()
+    finally:
+        standby.cancel()
+    health.not_ready = "the caches are not synced yet"
+    metrics.is_leader.set(1)
+    try:
+        await _first_to_end(lease.hold(), _operate(settings, configuration, api, metrics, health))
+    except asyncio.CancelledError:
+        await asyncio.shield(lease.release())
+        raise
+    finally:
+        metrics.is_leader.set(0)
+
+
+async def _show_standby(lease: Lease, health: Health) -> None:
+    while True:
+        health.not_ready = None if lease.read else "the Lease cannot be read"
+        await asyncio.sleep(1.0)
+
+
+async def _operate(
+    settings: Settings,
+    configuration: Configuration,
+    api: Api,
+    metrics: Metrics,
+    health: Health,
+) -> None:
+    cache, queue = Cache(), WorkQueue()
+    synchronizer = Synchronizer(api, cache, queue, settings.namespaces, settings.resync_seconds)
+    await _synced(synchronizer)
+    options = await _options(api, settings)
+
+    def answered(key: Key) -> None:
+        queue.add(key, Urgency.ROUTINE)
+
+    poller = Poller(api, cache, answered, metrics, settings.progress_via)
+    poster = EventPoster(api)
+    controller = Controller(
+        api, cache, queue, poller, poster, metrics, options, settings.progress_seconds
+    )
+    health.not_ready = None
+    try:
+        await _first_to_end(
+            _watch(settings, configuration, cache, queue, synchronizer, health),
+            synchronizer.run(),
+            poster.run(),
+            *(controller.work() for _ in range(settings.concurrency)),
+        )
+    finally:
+        await poller.close()
+
+
+async def _synced(synchronizer: Synchronizer) -> None:
+    """Fill the cache, however long the API server takes.
+
+    Raises:
+        OperatorError: the CRD is not there, or a right is missing.
+    """
+    while True:
+        try:
+            return await synchronizer.compare()
+        except ApiUnavailable as error:
+            logger.warning("the caches are not synced yet: %s", error)
+            await asyncio.sleep(RETRY_SECONDS)
+        except NotFound as error:
+            raise OperatorError(
+                f"The CustomResourceDefinition {EXPERIMENT.plural}.{EXPERIMENT.group} must be "
+                "installed before the operator. Got: the API server does not know it."
+            ) from error
+        except ApiRefused as error:
+            raise OperatorError(f"The operator lacks a right: {error}") from error
+
+
+async def _options(api: Api, settings: Settings) -> PlanOptions:
+    """Return the plan's options for this cluster: monitors are made where there is the CRD."""
+    if not settings.plan.pod_monitors:
+        return settings.plan
+    try:
+        await api.request("GET", f"/apis/{POD_MONITOR.group}/{POD_MONITOR.version}")
+    except NotFound:
+        logger.info("PodMonitors are not made: this cluster does not know them")
+        return replace(settings.plan, pod_monitors=False)
+    return settings.plan
+
+
+async def _watch(
+    settings: Settings,
+    configuration: Configuration,
+    cache: Cache,
+    queue: WorkQueue,
+    synchronizer: Synchronizer,
+    health: Health,
+) -> None:
+    registry = make_registry(cache, queue, synchronizer.want)
+
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        authorization = await configuration.get_api_key_with_prefix("BearerToken")
+        headers = {"Authorization": authorization} if authorization else {}
+        return kopf.AiohttpSession(
+            server=configuration.host,
+            aiohttp_session=open_session(configuration, headers=headers, traces=[health.trace()]),
+        )
+
+    kopf.on.login(registry=registry, id="login")(login)
+    await kopf.operator(
+        registry=registry,
+        settings=make_settings(namespaced=bool(settings.namespaces)),
+        standalone=True,
+        clusterwide=not settings.namespaces,
+        namespaces=settings.namespaces,
+    )
+
+
+async def _first_to_end(*coroutines: Any) -> None:
+    """Run all side by side until one ends or fails; then end the others."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        raise OperatorError("a part of the operator ended by itself")
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
