@@ -53,7 +53,12 @@ def time(value: Any) -> datetime | None:
         parsed = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return in_utc(parsed)
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Return a moment in UTC; one without a zone is taken to be."""
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def write_time(moment: datetime) -> str:
@@ -62,7 +67,7 @@ def write_time(moment: datetime) -> str:
     >>> write_time(datetime(2026, 11, 24, 17, 0, 0, 999, tzinfo=UTC))
     '2026-11-24T17:00:00Z'
     """
-    return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+    return in_utc(moment).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
 def count(value: Any) -> int:

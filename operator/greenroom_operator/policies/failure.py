@@ -32,7 +32,7 @@ class Failures:
 
     Attributes:
         total: over the life of the experiment.
-        restarts: what was counted of each pod that is there, by uid.
+        restarts: what was counted of each pod that runs, by uid.
     """
 
     total: int
@@ -45,9 +45,10 @@ def count_failures(experiment: Experiment, observed: Observed) -> Failures:
     known = stored.restarts(experiment.status)
     restarts = {}
     for pod in observed.pods_of(*_COUNTED):
+        if pod.deleting or pod.phase in ("Succeeded", "Failed"):
+            continue
         before = known.get(pod.uid, 0)
-        if not pod.deleting:
-            total += max(0, pod.restarts - before)
+        total += max(0, pod.restarts - before)
         if number := max(pod.restarts, before):
             restarts[pod.uid] = number
     return Failures(total, restarts)

@@ -13,8 +13,9 @@ from greenroom_operator.observed import Decision, Observed
 from greenroom_operator.policies.failure import Failures, count_failures, failed
 from greenroom_operator.policies.managed_by import is_ours
 from greenroom_operator.policies.success import finished
-from greenroom_operator.status.conditions import Situation, Verdict, is_ready, make_verdicts
+from greenroom_operator.status.conditions import make_verdicts, write_conditions
 from greenroom_operator.status.progress import FIELDS, is_held_back, make_progress
+from greenroom_operator.status.situation import Situation, Verdict, is_ready
 from greenroom_operator.stored import write_time
 from greenroom_operator.words import bounded
 
@@ -42,7 +43,7 @@ def make_status(experiment: Experiment, observed: Observed, decision: Decision) 
     verdicts = make_verdicts(situation)
     status: dict[str, Any] = {
         "observedGeneration": experiment.generation,
-        "conditions": _conditions(experiment, verdicts, observed.now),
+        "conditions": write_conditions(previous, verdicts, experiment.generation, observed.now),
         **{name: previous[name] for name in _CARRIED if name in previous},
         "actors": _actors(experiment, observed, decision),
         **_times(experiment, observed, terminal),
@@ -51,7 +52,7 @@ def make_status(experiment: Experiment, observed: Observed, decision: Decision) 
             {"uid": uid, "count": number} for uid, number in sorted(failures.restarts.items())
         ],
     }
-    status["phase"] = _phase(situation, verdicts, started="startTime" in status)
+    status["phase"] = _phase(situation, verdicts)
     return status | _progress(previous, status, progress, observed.now)
 
 
@@ -89,30 +90,6 @@ def _terminal(
     return None
 
 
-def _conditions(
-    experiment: Experiment, verdicts: Mapping[str, Verdict], now: datetime
-) -> list[dict[str, Any]]:
-    """Return the conditions as they are written; their time is that of a change of status."""
-    conditions = []
-    for kind, verdict in verdicts.items():
-        before = stored.condition(experiment.status, kind)
-        since = stored.time(before.get("lastTransitionTime"))
-        # A time in the future is of a clock that was put back since.
-        if before.get("status") != verdict.status or since is None or since > now:
-            since = now
-        conditions.append(
-            {
-                "type": kind,
-                "status": verdict.status,
-                "observedGeneration": experiment.generation,
-                "lastTransitionTime": write_time(since),
-                "reason": verdict.reason,
-                "message": verdict.message,
-            }
-        )
-    return conditions
-
-
 def _actors(experiment: Experiment, observed: Observed, decision: Decision) -> dict[str, Any]:
     pods = [pod for pod in observed.pods_of("actor") if not pod.deleting]
     return {
@@ -138,14 +115,14 @@ def _times(
     return times
 
 
-def _phase(situation: Situation, verdicts: Mapping[str, Verdict], *, started: bool) -> str:
+def _phase(situation: Situation, verdicts: Mapping[str, Verdict]) -> str:
     """Return one word for a column."""
     if situation.terminal is not None:
         return situation.terminal[0]
     if situation.decision.goal == "suspend":
         suspended = verdicts[names.SUSPENDED].status == "True"
         return names.SUSPENDED if suspended else names.SUSPENDING
-    well = (names.READY, names.PROGRESSING)
-    if started and all(verdicts[kind].status == "True" for kind in well):
+    ready = verdicts[names.READY].status == "True"
+    if ready and verdicts[names.PROGRESSING].status == "True":
         return names.RUNNING
-    return names.DEGRADED if started else names.PENDING
+    return names.DEGRADED if ready or situation.ran else names.PENDING

@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from greenroom_api.values import MAX_COUNT
 from greenroom_operator import stored
 from greenroom_operator.experiment import Experiment
 from greenroom_operator.names import child_name
 from greenroom_operator.observed import Checkpoint, Observed, Progress
 from greenroom_operator.policies.stopping import remaining
+from greenroom_operator.status.situation import is_silent
 from greenroom_operator.stored import write_time
 
 WRITE_SECONDS = 30.0
@@ -40,7 +42,11 @@ def make_progress(experiment: Experiment, observed: Observed) -> dict[str, Any]:
         fields.setdefault("learnerSteps", 0)
     if progress is not None and progress.state != "starting":
         fields |= _counts(progress, stored.count(fields.get("environmentSteps")))
-    if progress is not None and _trains(observed, progress):
+    if progress is None:
+        # Not asked yet, as after a restart of this operator.
+        runs = any(pod.phase == "Running" for pod in remaining(observed, "learner"))
+        fields |= {name: previous[name] for name in RATES if name in previous and runs}
+    elif _trains(observed, progress):
         fields |= _rates(progress)
     if checkpoint := _checkpoint(experiment, observed):
         fields["checkpoint"] = checkpoint
@@ -62,31 +68,41 @@ def is_held_back(status: Mapping[str, Any], now: datetime) -> bool:
 
 def _trains(observed: Observed, progress: Progress) -> bool:
     """Return whether the learner that gave these figures is there and trains."""
-    pods = remaining(observed, "learner")
-    return progress.state == "training" and any(pod.uid == progress.pod for pod in pods)
+    if progress.state != "training" or is_silent(observed):
+        return False
+    return any(pod.uid == progress.pod for pod in remaining(observed, "learner"))
 
 
 def _counts(progress: Progress, environment_steps: int) -> dict[str, Any]:
     return {
-        "environmentSteps": max(progress.environment_steps, environment_steps),
-        "learnerSteps": progress.learner_steps,
+        "environmentSteps": max(_count(progress.environment_steps), environment_steps),
+        "learnerSteps": _count(progress.learner_steps),
         **_known(
             episodeReturn=_rounded(progress.episode_return, 6),
-            samplesPerInsert=_rounded(progress.samples_per_insert, 4),
+            samplesPerInsert=_rate(progress.samples_per_insert),
         ),
     }
 
 
 def _rates(progress: Progress) -> dict[str, Any]:
     return _known(
-        environmentStepsPerSecond=_rounded(progress.environment_steps_per_second, 4),
-        learnerStepsPerSecond=_rounded(progress.learner_steps_per_second, 4),
+        environmentStepsPerSecond=_rate(progress.environment_steps_per_second),
+        learnerStepsPerSecond=_rate(progress.learner_steps_per_second),
         bottleneck=progress.bottleneck,
     )
 
 
 def _known(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _count(value: int) -> int:
+    """Return a count that the schema takes, whatever a learner says."""
+    return min(max(value, 0), MAX_COUNT)
+
+
+def _rate(value: float | None) -> float | None:
+    return None if value is None or value < 0 else _rounded(value, 4)
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
@@ -119,8 +135,8 @@ def _checkpoint(experiment: Experiment, observed: Observed) -> dict[str, Any] | 
 
 def _written(checkpoint: Checkpoint, location: str) -> dict[str, Any]:
     return {
-        "environmentSteps": checkpoint.environment_steps,
-        "learnerSteps": checkpoint.learner_steps,
+        "environmentSteps": _count(checkpoint.environment_steps),
+        "learnerSteps": _count(checkpoint.learner_steps),
         "time": write_time(checkpoint.time),
         "final": checkpoint.final,
         "location": location,

@@ -1,0 +1,88 @@
+"""What the conditions of one status are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from greenroom_operator import names
+from greenroom_operator.experiment import Experiment
+from greenroom_operator.names import Role
+from greenroom_operator.observed import Decision, Observed
+from greenroom_operator.policies import stopping
+from greenroom_operator.words import bounded, coarsely
+
+Truth = Literal["True", "False", "Unknown"]
+
+SILENT_SECONDS = 30.0
+"""A learner that did not answer for so long is silent; one question may get lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A condition without its type and time."""
+
+    status: Truth
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What conditions are made of.
+
+    Attributes:
+        decision: what the policies made of it.
+        terminal: type and verdict of the terminal condition, once there is one; also one of
+            just now.
+        progress: the progress fields of the status to be.
+    """
+
+    experiment: Experiment
+    observed: Observed
+    decision: Decision
+    terminal: tuple[str, Verdict] | None
+    progress: Mapping[str, Any]
+
+    @property
+    def stops(self) -> bool:
+        """Whether it stops, or has."""
+        return self.terminal is not None or self.decision.goal != "run"
+
+    @property
+    def stage(self) -> stopping.Stage:
+        """Which stage of stopping it is in."""
+        return stopping.stage(self.experiment, self.observed)
+
+    @property
+    def ran(self) -> bool:
+        """Whether it was ready since it began, or since it was resumed."""
+        return self.experiment.status.get("phase") in (names.RUNNING, names.DEGRADED)
+
+
+def ready_pods(observed: Observed, role: Role) -> int:
+    """Return how many pods of a role are ready, those that leave apart."""
+    return sum(pod.ready and not pod.deleting for pod in observed.pods_of(role))
+
+
+def is_ready(observed: Observed) -> bool:
+    """Return whether replay, learner and at least one actor work."""
+    return all(ready_pods(observed, role) for role in ("replay", "learner", "actor"))
+
+
+def is_silent(observed: Observed) -> bool:
+    """Return whether the learner has been asked in vain for long."""
+    silence = observed.silence
+    if silence is None:
+        return False
+    return (observed.now - silence.since).total_seconds() >= SILENT_SECONDS
+
+
+def silence_words(observed: Observed) -> str:
+    """Return words about a learner that is ready and silent, "" if it is not."""
+    silence = observed.silence
+    if silence is None or not is_silent(observed) or not ready_pods(observed, "learner"):
+        return ""
+    seconds = (observed.now - silence.since).total_seconds()
+    return bounded(f"learner has not answered for {coarsely(seconds)}: {silence.error}")
