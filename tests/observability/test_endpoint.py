@@ -92,9 +92,18 @@ def test_health_follows_the_main_loop(endpoint: Endpoint) -> None:
     assert (status, text) == (503, "the main loop has stood still for 0 s, longer than 0.3 s\n")
     endpoint.alive()
     assert ask(endpoint, "/healthz")[0] == 200
+    endpoint.alive(10.0)  # a checkpoint takes longer than a turn
+    time.sleep(0.4)
+    assert ask(endpoint, "/healthz")[0] == 200
+    endpoint.alive()
+    time.sleep(0.4)
+    assert ask(endpoint, "/healthz")[0] == 503
 
 
 def test_metrics_are_those_of_the_registry(endpoint: Endpoint, registry: CollectorRegistry) -> None:
+    assert "greenroom_role_ready 0.0" in ask(endpoint, "/metrics")[2]
+    endpoint.ready()
+    assert "greenroom_role_ready 1.0" in ask(endpoint, "/metrics")[2]
     counter = Counter("greenroom_replay_inserts", "Items inserted.", ["table"], registry=registry)
     counter.labels(table="transitions").inc(3)
     status, kind, text = ask(endpoint, "/metrics")
