@@ -7,7 +7,6 @@ itself needs.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +36,7 @@ class Api:
 
     with Api(url, ca, token) as api:
         api.create("/api/v1/nodes", {"metadata": {"name": "node-0"}, ...})
-        for kind, pod in api.watch("/api/v1/pods", version, fieldSelector="spec.nodeName=node-0"):
-            ...
+        pods = api.get("/api/v1/pods", fieldSelector="spec.nodeName=node-0")["items"]
 
     A session of `requests` is for one thread at a time: give each thread an Api of its own.
     """
@@ -52,6 +50,23 @@ class Api:
         self._session.trust_env = False
         self._session.verify = str(ca)
         self._session.headers["Authorization"] = f"Bearer {token}"
+
+    @classmethod
+    def of(cls, kubeconfig: Path) -> Api:
+        """The API server and user of a kubeconfig that a `ControlPlane` wrote.
+
+        Raises:
+            ValueError: it is another one.
+        """
+        try:
+            content = json.loads(kubeconfig.read_text())
+            server = content["clusters"][0]["cluster"]
+            token = content["users"][0]["user"]["token"]
+            return cls(server["server"], Path(server["certificate-authority"]), token)
+        except (ValueError, KeyError):
+            raise ValueError(
+                f"Nodes are added to a control plane of e2e.cluster. Got: {kubeconfig}"
+            ) from None
 
     def __enter__(self) -> Api:
         return self
@@ -80,38 +95,11 @@ class Api:
     def create(self, path: str, body: Object) -> Object:
         return self._request("POST", path, {}, body)
 
-    def replace(self, path: str, body: Object) -> Object:
-        return self._request("PUT", path, {}, body)
-
     def patch(self, path: str, body: Object, content_type: str = MERGE) -> Object:
         return self._request("PATCH", path, {}, body, content_type)
 
     def delete(self, path: str, body: Object | None = None) -> Object:
         return self._request("DELETE", path, {}, body)
-
-    def watch(
-        self, path: str, version: str, seconds: int = 60, **parameters: str
-    ) -> Iterator[tuple[str, Object]]:
-        """(`ADDED`, `MODIFIED`, `DELETED` or `BOOKMARK`, object) until the server ends it.
-
-        Raises:
-            ApiError: the version is too old (410), or what any request raises.
-        """
-        parameters |= {
-            "watch": "true",
-            "resourceVersion": version,
-            "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(seconds),
-        }
-        with self._session.get(
-            self.url + path, params=parameters, stream=True, timeout=(5, seconds + 10)
-        ) as answer:
-            _check(answer)
-            for line in answer.iter_lines(chunk_size=65536):
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    raise ApiError(event["object"]["code"], event["object"]["message"])
-                yield event["type"], event["object"]
 
     def _request(
         self,

@@ -38,7 +38,6 @@ USERS = {
     "system:kube-controller-manager": "",
     "system:kube-scheduler": "",
     "kwok": "system:masters",
-    "node-agent": "system:masters",
 }
 AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
@@ -120,9 +119,9 @@ class ControlPlane:
         made = (self.etcd, self.apiserver, self.controller_manager, self.scheduler, self.kwok)
         return tuple(component for component in made if component)
 
-    def api(self, user: str = "admin") -> Api:
-        """The API server for one thread, as one of `USERS`; close it after use."""
-        return Api(self.url, self._certificates.authority, self._tokens[user])
+    def api(self) -> Api:
+        """The API server as an administrator, for one thread; close it after use."""
+        return Api.of(self.cluster.kubeconfig)
 
     def close(self) -> None:
         """Kill every process and remove what is not kept."""

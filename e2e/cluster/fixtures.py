@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from e2e.cluster.cluster import Cluster, Kubectl
+from e2e.cluster.node import NodeAgent
 from e2e.cluster.shared import shared_cluster
 
 
@@ -46,6 +47,16 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 def kubectl(cluster: Cluster, namespace: str) -> Kubectl:
     """The real kubectl as an administrator, in the test's namespace."""
     return cluster.kubectl(namespace)
+
+
+@pytest.fixture
+def agent(cluster: Cluster, namespace: str) -> Iterator[NodeAgent]:
+    """A node that runs the pods of the test's namespace as real processes; needs root."""
+    with NodeAgent(cluster) as node:
+        node.take(namespace)
+        yield node
+        # Shown if the test fails.
+        print(node.logs())
 
 
 def _folder_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
