@@ -10,14 +10,16 @@ are not shown again.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 from plan_tools import NOW, OPTIONS, running, stored
 
-from greenroom_operator.observed import Child, Observed
+from greenroom_operator.experiment import Experiment
+from greenroom_operator.names import Role
+from greenroom_operator.observed import Child, Manifest, Observed
 from greenroom_operator.plan import plan
 
 FOLDER = Path(__file__).parent
@@ -38,18 +40,34 @@ def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def planned_file(path: Path) -> tuple[dict[str, Any], ...]:
+@dataclass(frozen=True)
+class Input:
+    """What an input says."""
+
+    experiment: dict[str, Any]
+    replicas: dict[Role, int] = field(default_factory=dict)
+    options: dict[str, bool] = field(default_factory=dict)
+    children: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Input:
+        return cls(**yaml.safe_load(path.read_text()))
+
+    def planned(self, experiment: Experiment) -> tuple[Manifest, ...]:
+        decision = running(experiment)
+        decision = replace(decision, replicas={**decision.replicas, **self.replicas})
+        children = {}
+        for key, child in self.children.items():
+            kind, name = key.split("/")
+            children[kind, name] = Child(**child)
+        observed = Observed(NOW, children=children)
+        return plan(experiment, decision, observed, replace(OPTIONS, **self.options))
+
+
+def planned_file(path: Path) -> tuple[Manifest, ...]:
     """Return what an input is planned as."""
-    given = yaml.safe_load(path.read_text())
-    experiment = stored(given.pop("experiment"))
-    decision = running(experiment)
-    decision = replace(decision, replicas={**decision.replicas, **given.pop("replicas", {})})
-    children = {
-        tuple(key.split("/")): Child(**child) for key, child in given.pop("children", {}).items()
-    }
-    options = replace(OPTIONS, **given.pop("options", {}))
-    assert not given, f"an input has no such parts: {', '.join(given)}"
-    return plan(experiment, decision, Observed(NOW, children=children), options)
+    given = Input.read(path)
+    return given.planned(stored(given.experiment))
 
 
 def rendered(path: Path) -> str:

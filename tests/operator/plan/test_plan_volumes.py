@@ -94,3 +94,14 @@ def test_a_retained_volume_has_no_owner_but_tells_whose_it_was():
     assert "ownerReferences" not in kept
     assert kept["annotations"]["greenroom.dev/owner"] == deleted["ownerReferences"][0]["uid"]
     assert "greenroom.dev/owner" not in deleted["annotations"]
+
+
+@pytest.mark.parametrize(
+    ("said", "spec"), [({}, {}), ({"storageClassName": ""}, {"storageClassName": ""})]
+)
+def test_no_class_is_not_the_default_class(said, spec):
+    found = by_key(planned(experiment(checkpoint={"storage": said}, replay={"storage": said})))
+
+    for claim in (found[CLAIM], found[REPLAY]["spec"]["volumeClaimTemplates"][0]):
+        named = {key: value for key, value in claim["spec"].items() if key == "storageClassName"}
+        assert named == spec
