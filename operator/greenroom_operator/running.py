@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,7 @@ from greenroom_operator.experiment import Key
 from greenroom_operator.handlers import make_registry, make_settings
 from greenroom_operator.health import Health, served
 from greenroom_operator.kinds import EXPERIMENT, POD_MONITOR
-from greenroom_operator.leader import Lease
+from greenroom_operator.leader import Lease, LeaseLost
 from greenroom_operator.metrics import Metrics
 from greenroom_operator.progress import Poller
 from greenroom_operator.queue import Urgency, WorkQueue
@@ -80,9 +81,13 @@ async def _lead(
     metrics.is_leader.set(1)
     try:
         await _first_to_end(lease.hold(), _operate(settings, configuration, api, metrics, health))
-    except asyncio.CancelledError:
+    except LeaseLost:
+        raise
+    except BaseException:
         await asyncio.shield(lease.release())
         raise
+    else:
+        await lease.release()
     finally:
         metrics.is_leader.set(0)
 
@@ -177,6 +182,7 @@ async def _watch(
         )
 
     kopf.on.login(registry=registry, id="login")(login)
+    # kopf takes SIGTERM and SIGINT over, and returns then.
     await kopf.operator(
         registry=registry,
         settings=make_settings(namespaced=bool(settings.namespaces)),
@@ -186,14 +192,13 @@ async def _watch(
     )
 
 
-async def _first_to_end(*coroutines: Any) -> None:
+async def _first_to_end(*coroutines: Coroutine[Any, Any, None]) -> None:
     """Run all side by side until one ends or fails; then end the others."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
-        raise OperatorError("a part of the operator ended by itself")
     finally:
         for task in tasks:
             task.cancel()
