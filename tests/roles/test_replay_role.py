@@ -18,6 +18,8 @@ from unittest.mock import ANY
 
 import numpy as np
 import pytest
+from learner_tools import TOKEN
+from learner_tools import running as learner_at
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -63,6 +65,7 @@ class Role:
                 # As a launcher or a pod may set them.
                 env={
                     "PATH": "",
+                    settings.TOKEN: TOKEN,
                     settings.PORT: str(port),
                     settings.HTTP_PORT: str(http_port),
                 },
@@ -417,12 +420,24 @@ def test_a_checkpoint_that_hangs_is_left_to_whoever_probes(
 
 
 @pytest.mark.slow
-def test_it_can_be_stopped_while_it_waits_for_tables(tmp_path: Path, ports: ReservedPorts) -> None:
+def test_its_log_goes_to_the_learner_and_it_can_be_stopped_while_it_waits_for_tables(
+    tmp_path: Path, ports: ReservedPorts
+) -> None:
     url = f"http://{LOOPBACK}:{ports.take()}/tables"
-    with running(tmp_path / "log", (ports.take(), ports.take()), "--tables", url) as role:
-        role.wait_for_line("waiting for tables")
-        role.process.terminate()
-        assert role.end() == 0
+    kept: list[tuple[str, str]] = []
+    with learner_at(tmp_path, keep_log=lambda *lines: kept.append(lines)) as service:
+        arguments = ("--tables", url, "--ship-logs", "--learner", service.client.address)
+        ports_of_it = (ports.take(), ports.take())
+        with running(tmp_path / "log", ports_of_it, *arguments) as role:
+            role.wait_for_line("waiting for tables")
+            role.wait_for("log at the learner", lambda: kept)
+            assert "\ngreenroom_log_dropped_bytes_total 0.0\n" in role.ask("/metrics")[1]
+            role.process.terminate()
+            assert role.end() == 0
+            assert role.lines()[-1] == "imported: tensorflow"
+    lines = "".join(text for _, text in kept).splitlines()
+    assert {name for name, _ in kept} == {"replay"}
+    assert any("INFO waiting for tables" in line for line in lines)
 
 
 def test_help_loads_nothing(tmp_path: Path, ports: ReservedPorts) -> None:

@@ -37,6 +37,16 @@ FollowStdin = Annotated[
 ]
 
 
+ShipLogs = Annotated[
+    bool,
+    typer.Option(
+        "--ship-logs",
+        envvar=settings.SHIP_LOGS,
+        help="Have the learner keep the log, too: one that runs with --stay.",
+    ),
+]
+
+
 def seconds(text: str) -> float:
     """Return a time that is given as seconds or like ``5m``, in seconds."""
     from greenroom_api import Duration
@@ -93,11 +103,25 @@ def replay(
         ),
     ] = "5m",  # type: ignore[assignment]  # typer parses it
     follow_stdin: FollowStdin = False,
+    ship_logs: ShipLogs = False,
+    learner: Annotated[
+        str,
+        typer.Option(
+            envvar=settings.LEARNER,
+            metavar="HOST:PORT",
+            help="Where the learner's service is, for --ship-logs.",
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
     """Serve replay tables with Reverb.
 
     [bold]greenroom role replay --tables http://learner:7001/tables --port 7000[/]
     """
+    from contextlib import ExitStack
+
+    from prometheus_client import CollectorRegistry
+
     from greenroom.observability.logs import log_to_stderr
     from greenroom.roles.lifetime import stop_requested
     from greenroom.roles.replay import ReplayOptions, run_replay
@@ -106,5 +130,12 @@ def replay(
     options = ReplayOptions(
         tables, port, host, http_port, checkpoint_directory, checkpoint_interval
     )
-    with stop_requested(follow_stdin=follow_stdin) as stop:
-        run_replay(options, stop)
+    registry = CollectorRegistry()
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_requested(follow_stdin=follow_stdin))
+        if ship_logs:
+            from greenroom.roles.log_shipping import log_shipped
+            from greenroom.roles.serving import run_token
+
+            stack.enter_context(log_shipped("replay", learner, run_token(), registry))
+        run_replay(options, stop, registry)

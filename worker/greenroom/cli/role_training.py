@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from greenroom.cli.role import FollowStdin, Host, HttpPort
+from greenroom.cli.role import FollowStdin, Host, HttpPort, ShipLogs
 from greenroom.roles import settings
 
 Experiment = Annotated[
@@ -86,18 +86,29 @@ def learner(
     Ends with status 0 when a stop condition was met, 143 (130; with --stay 0) after a
     checkpoint on SIGTERM (SIGINT), 3 when training diverged.
     """
+    import contextlib
+
     from greenroom.errors import CheckpointMismatch, TrainingDiverged
+    from greenroom.observability.kept_logs import KeptLog, KeptLogHandler, log_kept_by
     from greenroom.observability.logs import log_to_stderr
+    from greenroom.observability.run_directory import RunDirectory
     from greenroom.roles.learner import LearnerOptions, run_learner
     from greenroom.roles.serving import role_context
     from greenroom_api import load_experiment
 
     log_to_stderr()
     loaded = load_experiment(experiment)
-    with role_context("learner", host, http_port, follow_stdin=follow_stdin) as context:
+    with contextlib.ExitStack() as stack:
+        context = stack.enter_context(
+            role_context("learner", host, http_port, follow_stdin=follow_stdin)
+        )
         options = LearnerOptions(host, port, replay, run_directory, uid, stay)
         try:
-            result = run_learner(loaded, context, options)
+            with contextlib.ExitStack() as keeping:
+                if stay:  # where no launcher keeps it
+                    log = KeptLog(RunDirectory(run_directory).kept_logs / "learner.log")
+                    keeping.enter_context(log_kept_by(KeptLogHandler(log)))
+                result = run_learner(loaded, context, options)
         except (TrainingDiverged, CheckpointMismatch) as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(settings.EXIT_PERMANENT) from error
@@ -144,17 +155,26 @@ def evaluator(
     host: Host = "127.0.0.1",
     http_port: HttpPort = 0,
     follow_stdin: FollowStdin = False,
+    ship_logs: ShipLogs = False,
 ) -> None:
     """Play greedy episodes when the learner asks for an evaluation, until SIGTERM."""
+    import contextlib
+
     import torch
 
     from greenroom.observability.logs import log_to_stderr
     from greenroom.roles.evaluator import run_evaluator
+    from greenroom.roles.log_shipping import log_shipped
     from greenroom.roles.serving import role_context
     from greenroom_api import load_experiment
 
     log_to_stderr()
     torch.set_num_threads(1)
     loaded = load_experiment(experiment)
-    with role_context("evaluator", host, http_port, follow_stdin=follow_stdin) as context:
+    with contextlib.ExitStack() as stack:
+        context = stack.enter_context(
+            role_context("evaluator", host, http_port, follow_stdin=follow_stdin)
+        )
+        if ship_logs:
+            stack.enter_context(log_shipped("evaluator", learner, context.token, context.registry))
         run_evaluator(loaded, context, learner=learner)

@@ -91,6 +91,10 @@ class RunDirectory:
     def logs(self) -> Path:
         return self.processes / "logs"
 
+    @property
+    def kept_logs(self) -> Path:
+        return self.path / "logs"
+
     @classmethod
     def create(cls, path: Path | None, name: str) -> RunDirectory:
         """Make an empty run directory.

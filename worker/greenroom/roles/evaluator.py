@@ -60,6 +60,7 @@ class EvaluatorRole:
         self._client = client
         self._variables = variables
         self._evaluations = 0
+        self._playing_seconds = 0.0
         self._last_return: float | None = None
         self._detail = "waiting for the learner"
         self._next_heartbeat = 0.0
@@ -89,9 +90,11 @@ class EvaluatorRole:
             return False
         self._detail = f"playing, for step {order.environment_steps:,}"
         self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
+        began = time.monotonic()
         played = self._player.play(
             fetched.variables, order.environment_steps, lambda: self._interrupted(order)
         )
+        self._playing_seconds += time.monotonic() - began
         if played is None:
             return False
         logger.info(
@@ -147,4 +150,9 @@ class EvaluatorRole:
         }
 
     def _figures(self) -> dict[str, float]:
-        return {"greenroom_evaluator_evaluations_total": self._evaluations}
+        figures = {
+            "greenroom_evaluator_evaluations_total": self._evaluations,
+            "greenroom_evaluator_playing_seconds_total": self._playing_seconds,
+            "greenroom_evaluator_episode_return": self._last_return,
+        }
+        return {name: value for name, value in figures.items() if value is not None}

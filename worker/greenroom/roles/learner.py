@@ -14,6 +14,7 @@ import torch
 from greenroom.core import AgentBuilder
 from greenroom.learning.checkpoints import newest_written
 from greenroom.learning.loop import LearningLoop
+from greenroom.observability.kept_logs import KeptLogs
 from greenroom.observability.run_directory import RunDirectory
 from greenroom.randomness import torch_seeded
 from greenroom.replay.descriptions import tables_to_json
@@ -27,7 +28,7 @@ from greenroom.training.remote import RemoteDriver, RemoteEvaluations
 from greenroom.training.results import Result, header
 from greenroom.training.runs import Wiring, train
 from greenroom.variables.journal import CountsJournal
-from greenroom.variables.service import LearnerService
+from greenroom.variables.service import SHIPPING_ROLES, LearnerService
 from greenroom_api import RLExperiment
 
 logger = logging.getLogger(__name__)
@@ -164,10 +165,16 @@ def _serving(
 ) -> Iterator[LearnerService]:
     """Own the run directory and its counts, and serve the other roles."""
     spec = experiment.spec
-    with directory.locked("learner"), CountsJournal(directory.counts) as journal:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(directory.locked("learner"))
+        journal = stack.enter_context(CountsJournal(directory.counts))
         # Before actors can ask how far they may go: a run in one process keeps no journal.
         newest = newest_written(directory.checkpoints)
         journal.raise_to(0 if newest is None else newest.environment_steps, episodes=0)
+        logs = None
+        if options.stay:
+            logs = KeptLogs(directory.kept_logs, SHIPPING_ROLES)
+            stack.callback(logs.close)
         service = LearnerService(
             options.host,
             options.port,
@@ -175,10 +182,10 @@ def _serving(
             journal,
             unroll_steps=UNROLL * spec.actors.environments_per_actor,
             environment_steps=spec.stop.environment_steps,
+            keep_log=None if logs is None else logs.append,
         )
         logger.info("serving parameters on %s:%d", options.host, service.port)
-        with contextlib.closing(service):
-            yield service
+        yield stack.enter_context(contextlib.closing(service))
 
 
 def _replay(address: str, tables: Sequence[Table]) -> ReverbReplay:

@@ -25,6 +25,7 @@ from greenroom.replay.descriptions import Json, differences, tables_from_json
 from greenroom.roles.lifetime import RoleStop
 from greenroom.roles.replay_report import TablesCollector, tables_detail, tables_status
 from greenroom.roles.replay_saving import LONGEST_SECONDS, Saving, SavingMetrics
+from greenroom.roles.serving import START_SECONDS
 from greenroom.roles.tables import TablesSource
 
 if TYPE_CHECKING:
@@ -64,15 +65,22 @@ class ReplayOptions:
             )
 
 
-def run_replay(options: ReplayOptions, stop: RoleStop) -> None:
+def run_replay(
+    options: ReplayOptions, stop: RoleStop, registry: CollectorRegistry | None = None
+) -> None:
     """Serve until asked to stop, then save.
+
+    Args:
+        options: what the command line says.
+        stop: the request to stop.
+        registry: where its metrics go, beside others of the process.
 
     Raises:
         ConfigurationError: there are no such tables, or Reverb is not installed.
         GreenroomError: a port is not free, or the checkpoint directory cannot be written or is
             another server's.
     """
-    role = ReplayRole(options, stop)
+    role = ReplayRole(options, stop, registry or CollectorRegistry())
     with Endpoint(
         options.host,
         options.http_port,
@@ -91,8 +99,8 @@ class ReplayRole:
         registry: its metrics.
     """
 
-    def __init__(self, options: ReplayOptions, stop: RoleStop) -> None:
-        self.registry = CollectorRegistry()
+    def __init__(self, options: ReplayOptions, stop: RoleStop, registry: CollectorRegistry) -> None:
+        self.registry = registry
         self._options = options
         self._stop = stop
         self._source = TablesSource(options.tables, options.checkpoint_directory)
@@ -120,6 +128,7 @@ class ReplayRole:
             if directory is not None:
                 checkpoints = stack.enter_context(closing(ReplayCheckpoints(directory)))
             self._ready(endpoint, "loading TensorFlow")
+            endpoint.alive(START_SECONDS)
             import greenroom.replay.server  # noqa: F401
 
             if description is None:
@@ -177,6 +186,7 @@ class ReplayRole:
         options = self._options
         self._ready(endpoint, "starting the Reverb server")
         tables = tables_from_json(description)
+        endpoint.alive(START_SECONDS)  # it reads its newest checkpoint
         with ReplayServer(tables, options.port, checkpoints) as server:
             names = ", ".join(table.name for table in tables)
             logger.info("serving %s on port %d of every interface", names, options.port)

@@ -46,6 +46,7 @@ class RoleContext:
     Attributes:
         stop: true once somebody asked to stop.
         token: the run's.
+        registry: of its metrics.
     """
 
     def __init__(self, name: str, host: str, http_port: int, stop: RoleStop, token: str) -> None:
@@ -54,19 +55,19 @@ class RoleContext:
         self._status: Status = lambda: {"state": "starting"}
         self._figures: Figures = dict
         self._routes: dict[str, Callable[[], object]] = {}
-        registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
         self._endpoint = Endpoint(
             host,
             http_port,
             role=name,
-            registry=registry,
+            registry=self.registry,
             status=lambda: self._status(),
             routes=self._routes,
         )
         self._endpoint.alive(START_SECONDS)
         logger.info("status and metrics are at http://%s:%d", host, self._endpoint.port)
-        registry.register(_Figures(lambda: self._figures()))
-        ProcessCollector(registry=registry)
+        self.registry.register(FiguresCollector(lambda: self._figures()))
+        ProcessCollector(registry=self.registry)
 
     def observe(self, status: Status, figures: Figures) -> None:
         """Have the endpoint show these from now on.
@@ -94,6 +95,20 @@ class RoleContext:
         self._endpoint.close()
 
 
+def run_token() -> str:
+    """Return the run's token.
+
+    Raises:
+        ConfigurationError: it is not in the environment.
+    """
+    token = os.environ.get(settings.TOKEN, "")
+    if not token:
+        raise ConfigurationError(
+            f"The processes of a run share a secret in ${settings.TOKEN}. Got: it is not set."
+        )
+    return token
+
+
 @contextmanager
 def role_context(
     name: str, host: str, http_port: int, *, follow_stdin: bool
@@ -103,11 +118,7 @@ def role_context(
     Raises:
         ConfigurationError: the run's token is not in the environment.
     """
-    token = os.environ.get(settings.TOKEN, "")
-    if not token:
-        raise ConfigurationError(
-            f"The processes of a run share a secret in ${settings.TOKEN}. Got: it is not set."
-        )
+    token = run_token()
     with stop_requested(follow_stdin=follow_stdin) as stop:
         context = RoleContext(name, host, http_port, stop, token)
         try:
@@ -116,8 +127,8 @@ def role_context(
             context.close()
 
 
-class _Figures(Collector):
-    """Numbers as Prometheus' metrics, read when it asks."""
+class FiguresCollector(Collector):
+    """Numbers as Prometheus' metrics, read when it asks; see `RoleContext.observe`."""
 
     def __init__(self, figures: Figures) -> None:
         self._figures = figures

@@ -156,6 +156,23 @@ class VariablesHeader:
 
 
 @dataclass(frozen=True)
+class LogText:
+    """Lines of a role's log, for the learner to keep.
+
+    Attributes:
+        role: whose.
+        sender, number: of a process, random, and of its batches, from 0; a batch that comes
+            again is not kept twice.
+        text: whole lines.
+    """
+
+    role: str
+    sender: str
+    number: int
+    text: str
+
+
+@dataclass(frozen=True)
 class Done:
     """The answer where there is nothing to say."""
 

@@ -26,18 +26,6 @@ from greenroom.variables.snapshots import deserialize
 
 TIMEOUT_SECONDS: Final = 10.0
 
-CHANNEL_OPTIONS: Final = [
-    ("grpc.max_receive_message_length", -1),
-    # A proxy of the network's does not know the addresses of a run.
-    ("grpc.enable_http_proxy", 0),
-    # Clients would share one connection otherwise, and a report wait for a model.
-    ("grpc.use_local_subchannel_pool", 1),
-    # A learner that was started again is found within a second, at another address too.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
-]
-
 Answer = TypeVar("Answer")
 
 
@@ -78,7 +66,7 @@ class LearnerClient:
         self.timeout = timeout
         self._metadata = ((serving.AUTHORIZATION, serving.authorization(token)),)
         self._closed = False
-        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._channel = grpc.insecure_channel(address, options=serving.CHANNEL_OPTIONS)
         self._get_variables: grpc.UnaryStreamMultiCallable[bytes, bytes]
         self._get_variables = self._channel.unary_stream(_path(serving.GET_VARIABLES))
         self._report = self._unary(serving.REPORT_ACTOR)

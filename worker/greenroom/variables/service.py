@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -24,12 +24,16 @@ from greenroom.variables.messages import (
     ActorReport,
     Done,
     EvaluationReport,
+    LogText,
     VariablesHeader,
     VariablesRequest,
     decode,
     encode,
 )
 from greenroom.variables.snapshots import Snapshot
+
+SHIPPING_ROLES: Final = ("replay", "evaluator")
+"""Whose logs are kept here."""
 
 KEPT_RETURNS: Final = 10_000
 
@@ -74,6 +78,7 @@ class LearnerService:
         counts: with a checkpoint's counts in it; stays open when the service closes.
         unroll_steps: environment steps of one unroll of all environments of an actor.
         environment_steps: where the experiment ends, None if it has no such limit.
+        keep_log: takes the name of a role and lines of its log; None keeps no logs.
 
     Raises:
         ConfigurationError: the token cannot be one, or the address is not this machine's.
@@ -89,8 +94,11 @@ class LearnerService:
         *,
         unroll_steps: int,
         environment_steps: int | None,
+        keep_log: Callable[[str, str], None] | None = None,
     ) -> None:
         self.counts = counts
+        self._keep_log = keep_log
+        self._newest_log: dict[str, tuple[str, int]] = {}
         self._learner = uuid.uuid4().hex
         self.evaluations = Evaluations(self._learner)
         self._grants = Grants(
@@ -115,6 +123,7 @@ class LearnerService:
                 ),
                 serving.NEXT_EVALUATION: lambda _: encode(self.evaluations.next_order()),
                 serving.REPORT_EVALUATION: self._take_evaluation,
+                serving.APPEND_LOG: self._append_log,
             },
             streaming={serving.GET_VARIABLES: self._send_variables},
         )
@@ -220,4 +229,17 @@ class LearnerService:
 
     def _take_evaluation(self, payload: bytes) -> bytes:
         self.evaluations.report(decode(EvaluationReport, payload))
+        return encode(Done())
+
+    def _append_log(self, payload: bytes) -> bytes:
+        log = decode(LogText, payload)
+        if self._keep_log is None or log.role not in SHIPPING_ROLES:
+            raise ValueError(
+                f"Logs are kept of {' and '.join(SHIPPING_ROLES)}, by a learner that keeps any. "
+                f"Got: one of {log.role!r:.80}."
+            )
+        batch = log.sender, log.number
+        if self._newest_log.get(log.role) != batch:
+            self._keep_log(log.role, log.text)
+            self._newest_log[log.role] = batch
         return encode(Done())

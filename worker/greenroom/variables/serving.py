@@ -17,6 +17,7 @@ GET_VARIABLES: Final = "GetVariables"
 REPORT_ACTOR: Final = "ReportActor"
 NEXT_EVALUATION: Final = "NextEvaluation"
 REPORT_EVALUATION: Final = "ReportEvaluation"
+APPEND_LOG: Final = "AppendLog"
 
 AUTHORIZATION: Final = "authorization"
 """Key of the token in a call's metadata."""
@@ -33,6 +34,18 @@ MAX_DETAILS: Final = 1_000
 """Characters of an error: they travel in a header."""
 
 CLOSE_SECONDS: Final = 0.5
+
+CHANNEL_OPTIONS: Final = [
+    ("grpc.max_receive_message_length", -1),
+    # A proxy of the network's does not know the addresses of a run.
+    ("grpc.enable_http_proxy", 0),
+    # Clients would share one connection otherwise, and a report wait for a model.
+    ("grpc.use_local_subchannel_pool", 1),
+    # A learner that was started again is found within a second, at another address too.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
+]
 
 Answer = TypeVar("Answer")
 
