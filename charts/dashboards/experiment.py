@@ -207,10 +207,8 @@ _ACTORS = [
         "How far parameters are behind",
         "Learner steps between the learner and the parameters that an actor acts with.",
         Query(
-            "scalar(max("
-            + of("greenroom_learner_steps_total")
-            + ")) - "
-            + of("greenroom_actor_variables_version"),
+            f"clamp_min(scalar(max({of('greenroom_learner_steps_total')})) - "
+            f"{of('greenroom_actor_variables_version')}, 0)",
             "{{pod}}",
         ),
     ),
