@@ -109,6 +109,14 @@ def test_the_file_of_the_roles_says_what_the_experiment_says(document):
     assert read == wanted
 
 
+def test_a_queue_of_the_default_size_is_told_its_size():
+    queue = experiment(agent={"impala": {}}, replay={"rateLimiter": "Queue", "maxSize": 100_000})
+
+    text, _ = read_document(inputs_of(queue.resource).file)
+
+    assert parse_experiment(text).spec.replay == queue.resource.spec.replay
+
+
 @given(documents())
 def test_a_plan_follows_from_its_arguments_alone(document):
     first = planned(stored(document))
