@@ -14,6 +14,7 @@ import hashlib
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -168,7 +169,7 @@ def _build(name: str, binary: Binary, kept: Path) -> None:
         last = "\n  ".join(done.stdout.splitlines()[-15:])
         raise BuildError(
             f"{name} {binary.version} is built from Go modules, which needs a Go module proxy and "
-            f"1 GB of disk.\nGot: status {done.returncode} of `{' '.join(command)}` "
+            f"1 GB of disk.\nGot: status {done.returncode} of `{shlex.join(command)}` "
             f"in {MODULES / binary.module}:\n  {last}"
         )
     unfinished.rename(kept)
