@@ -13,7 +13,7 @@ from greenroom.cli.agents import agents
 from greenroom.cli.eval import evaluate
 from greenroom.cli.plot import plot
 from greenroom.cli.role import role
-from greenroom.cli.role_training import actor, evaluator, learner
+from greenroom.cli.role_training import actor, evaluator, learner, seed
 from greenroom.cli.run import run
 from greenroom.cli.validate import validate
 
@@ -34,7 +34,7 @@ app.command()(validate)
 app.command(name="eval")(evaluate)
 app.command()(plot)
 app.command()(agents)
-for training_role in (learner, actor, evaluator):
+for training_role in (learner, actor, evaluator, seed):
     role.command()(training_role)
 app.add_typer(role)
 

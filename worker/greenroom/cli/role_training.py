@@ -178,3 +178,43 @@ def evaluator(
         if ship_logs:
             stack.enter_context(log_shipped("evaluator", learner, context.token, context.registry))
         run_evaluator(loaded, context, learner=learner)
+
+
+def seed(
+    experiment: Experiment,
+    source: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="The run to go on from; only read.", show_default=False),
+    ],
+    run_directory: Annotated[
+        Path,
+        typer.Option(
+            envvar=settings.RUN_DIRECTORY,
+            metavar="DIR",
+            help="The run that is to begin; one that has begun is left alone.",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Have a new run go on from another one's newest checkpoint, before its learner starts.
+
+    Ends with status 2 when there is nothing to go on from, or nothing that fits.
+    """
+    from greenroom.errors import CheckpointError, ConfigurationError
+    from greenroom.observability.logs import log_to_stderr
+    from greenroom.observability.run_directory import RunDirectory
+    from greenroom.roles.seeding import seed_run
+    from greenroom_api import load_experiment
+
+    log_to_stderr()
+    loaded = load_experiment(experiment)
+    if not RunDirectory(source).begun:
+        raise ConfigurationError(f"A run goes on from a run. Got: {source}, which is none.")
+    try:
+        checkpoint = seed_run(loaded, source, run_directory)
+    except CheckpointError as error:
+        raise ConfigurationError(str(error)) from error
+    if checkpoint is None:
+        typer.echo(f"{run_directory} has begun: nothing is copied")
+    else:
+        typer.echo(f"{run_directory} goes on from {source}, {checkpoint}")

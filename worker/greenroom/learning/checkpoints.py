@@ -182,20 +182,40 @@ class CheckpointStore:
         _fsync(folder)
 
     def _load(self, path: Path) -> Checkpoint:
-        manifest = _read_manifest(path)
-        differences = list(_differences(manifest["identity"], self._identity))
-        if differences:
-            raise CheckpointMismatch(
-                f"{path} belongs to another experiment; to resume, these must be equal. "
-                f"Got: {'; '.join(differences)}."
-            )
-        for name, expected in manifest["files"].items():
-            _verify(path / name, expected)
+        manifest = check_checkpoint(path, self._identity)
         try:
             parts = {name: read_state(path, name) for name in manifest["parts"]}
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(f"{path} cannot be read: {error!r}") from error
         return Checkpoint(path, manifest["counts"], parts)
+
+
+def check_checkpoint(path: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest of a checkpoint that is whole and of this experiment.
+
+    Raises:
+        CheckpointMismatch: it belongs to another experiment.
+        CheckpointError: it is not whole.
+    """
+    manifest = _read_manifest(path)
+    differences = list(_differences(manifest["identity"], json.loads(json.dumps(identity))))
+    if differences:
+        raise CheckpointMismatch(
+            f"{path} belongs to another experiment; to resume, these must be equal. "
+            f"Got: {'; '.join(differences)}."
+        )
+    for name, expected in manifest["files"].items():
+        _verify(path / name, expected)
+    return manifest
+
+
+def checkpoint_folders(directory: Path) -> list[Path]:
+    """Return the checkpoints' folders, oldest first; none where there is no directory.
+
+    Raises:
+        CheckpointError: the directory cannot be read.
+    """
+    return _folders(directory) if directory.is_dir() else []
 
 
 def newest_written(directory: Path) -> WrittenCheckpoint | None:
@@ -204,7 +224,7 @@ def newest_written(directory: Path) -> WrittenCheckpoint | None:
     Raises:
         CheckpointError: the directory cannot be read.
     """
-    for path in reversed(_folders(directory) if directory.is_dir() else []):
+    for path in reversed(checkpoint_folders(directory)):
         # One that is being deleted, or damaged, is none.
         with suppress(CheckpointError, OSError):
             counts = _read_manifest(path)["counts"]

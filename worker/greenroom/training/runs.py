@@ -70,9 +70,7 @@ def train(
         EnvironmentFault, TrainingDiverged: training cannot go on; the newest checkpoint stands.
     """
     spec = experiment.spec
-    checkpoints = CheckpointStore(
-        directory.checkpoints, spec.checkpoint.keep, _identity(experiment)
-    )
+    checkpoints = CheckpointStore(directory.checkpoints, spec.checkpoint.keep, identity(experiment))
     # A checkpoint that is refused must leave the run in this directory as it was.
     checkpoint = _newest_checkpoint(checkpoints, display) if resume else None
     directory.write_experiment(dump_experiment(experiment))
@@ -143,12 +141,12 @@ def _result(
     )
 
 
-def _identity(experiment: RLExperiment) -> dict[str, Any]:
+def identity(experiment: RLExperiment) -> dict[str, Any]:
     """Return what must not change when a run resumes: all that shapes what is learnt."""
     spec = experiment.spec.model_dump(mode="json", by_alias=True)
-    identity = {key: spec[key] for key in ("environment", "agent", "replay", "actors", "seed")}
+    parts = {key: spec[key] for key in ("environment", "agent", "replay", "actors", "seed")}
     for section in ("replay", "actors"):
-        identity[section] = {
+        parts[section] = {
             key: value for key, value in spec[section].items() if key not in WHERE_IT_RUNS
         }
-    return identity
+    return parts
