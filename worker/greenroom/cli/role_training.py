@@ -102,7 +102,7 @@ def learner(
         context = stack.enter_context(
             role_context("learner", host, http_port, follow_stdin=follow_stdin)
         )
-        options = LearnerOptions(host, port, replay, run_directory, uid, stay)
+        options = LearnerOptions(host, port, replay, run_directory, uid, stay, experiment)
         try:
             with contextlib.ExitStack() as keeping:
                 if stay:  # where no launcher keeps it

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,6 +22,7 @@ from greenroom.replay.reverb_client import ReverbReplay
 from greenroom.replay.tables import Table
 from greenroom.roles.learner_status import LearnerDisplay
 from greenroom.roles.serving import RoleContext
+from greenroom.roles.stop_file import StopFile
 from greenroom.spaces import EnvironmentSpec
 from greenroom.training.assembly import assemble_builder, choose_device, make_learner
 from greenroom.training.remote import RemoteDriver, RemoteEvaluations
@@ -59,6 +60,7 @@ class LearnerOptions:
         stay: go on telling how training ended: until asked to stop where it succeeded, and
             for a minute at most where it was asked to stop. A run that has succeeded is not
             gone on with.
+        experiment_file: where ``spec.stop`` is read again when it changes; None for nowhere.
     """
 
     host: str
@@ -67,6 +69,7 @@ class LearnerOptions:
     run_directory: Path
     uid: str = ""
     stay: bool = False
+    experiment_file: Path | None = None
 
 
 def run_learner(experiment: RLExperiment, context: RoleContext, options: LearnerOptions) -> Result:
@@ -108,6 +111,13 @@ def _train(
         with contextlib.ExitStack() as training:
             replay = training.enter_context(contextlib.closing(_replay(options.replay, tables)))
             wiring = _wire(experiment, builder, environment_spec, device, replay, service)
+            if options.experiment_file is not None:
+                stop = StopFile(
+                    options.experiment_file,
+                    experiment,
+                    changed=lambda stop: service.end_at(stop.environment_steps),
+                )
+                wiring = replace(wiring, stop=stop)
             training.enter_context(contextlib.closing(wiring.driver))
             display.attach(service, wiring.learning)
             display.start(header(experiment, directory))

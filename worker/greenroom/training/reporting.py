@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class Reporter:
     Args:
         learning: whose losses are recorded.
         driver: where episodes, the rate limiter and the bottleneck are read.
-        stop: the stop conditions, for the time that is left.
+        stop: returns the stop conditions, for the time that is left.
         records: where rows go.
         display: what the user watches.
     """
@@ -36,15 +36,13 @@ class Reporter:
         self,
         learning: LearningLoop,
         driver: Driver,
-        stop: StopDescription,
+        stop: Callable[[], StopDescription],
         records: RunRecords,
         display: Display,
     ) -> None:
         self._learning = learning
         self._driver = driver
-        self._stop = StopLimits(
-            stop.environment_steps, stop.learner_steps, stop.episode_return, stop.duration
-        )
+        self._stop = stop
         self._records = records
         self._display = display
         self._rates = _Rates()
@@ -116,6 +114,10 @@ class Reporter:
         steps_per_second, learner_steps_per_second = self._rates.rates(reached)
         info = self._driver.replay_info()
         bottleneck = self._driver.bottleneck()
+        stop = self._stop()
+        limits = StopLimits(
+            stop.environment_steps, stop.learner_steps, stop.episode_return, stop.duration
+        )
         return Progress(
             state=state,
             environment_steps=reached.environment_steps,
@@ -132,14 +134,14 @@ class Reporter:
             bottleneck_share=0.0 if bottleneck is None else bottleneck.share,
             wall_seconds=reached.seconds,
             eta_seconds=estimate_eta(
-                self._stop,
+                limits,
                 environment_steps=reached.environment_steps,
                 learner_steps=reached.learner_steps,
                 wall_seconds=reached.seconds,
                 environment_steps_per_second=steps_per_second,
                 learner_steps_per_second=learner_steps_per_second,
             ),
-            stop=self._stop,
+            stop=limits,
             agent_metrics=self._agent_metrics,
             waiting_for=waiting_for,
         )

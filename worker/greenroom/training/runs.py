@@ -12,6 +12,7 @@ the same, and a run that was begun in one way goes on in the other.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from greenroom.training.reporting import Reporter
 from greenroom.training.results import Result
 from greenroom.training.session import Training
 from greenroom.training.signals import StopRequest
+from greenroom.training.stopping import StopDescription
 from greenroom_api import RLExperiment, dump_experiment
 
 # More actors learn the same, faster; and so do those of another pod or volume.
@@ -45,6 +47,7 @@ class Wiring:
         evaluations: who plays evaluations.
         environment_spec: of one environment, for the exported policy.
         reported_steps: environment steps that actors in processes have reported of this run.
+        stop: returns the stop conditions where they may change; None for the experiment's.
     """
 
     learning: LearningLoop
@@ -52,6 +55,7 @@ class Wiring:
     evaluations: Evaluations
     environment_spec: EnvironmentSpec
     reported_steps: int
+    stop: Callable[[], StopDescription] | None = None
 
 
 def train(
@@ -75,7 +79,8 @@ def train(
     checkpoint = _newest_checkpoint(checkpoints, display) if resume else None
     directory.write_experiment(dump_experiment(experiment))
     with RunRecords(directory.path) as records:
-        reporter = Reporter(wiring.learning, wiring.driver, spec.stop, records, display)
+        stop = wiring.stop or (lambda: spec.stop)
+        reporter = Reporter(wiring.learning, wiring.driver, stop, records, display)
         training = Training(
             experiment,
             wiring.learning,
@@ -84,6 +89,7 @@ def train(
             checkpoints,
             reporter,
             lambda: bool(request),
+            stop,
         )
         try:
             if resume:

@@ -21,7 +21,7 @@ from greenroom.learning.loop import LearningLoop
 from greenroom.training.drivers import Driver, Limits
 from greenroom.training.evaluations import Evaluations
 from greenroom.training.reporting import Reporter
-from greenroom.training.stopping import Reached, StopReason, stop_reason
+from greenroom.training.stopping import Reached, StopDescription, StopReason, stop_reason
 from greenroom_api import RLExperiment
 
 ROW_INTERVAL = 1_000
@@ -45,6 +45,7 @@ class Training:
         checkpoints: where checkpoints go.
         reporter: where rows, evaluations and progress go.
         asked_to_stop: asked often; True ends the training with a checkpoint.
+        stop: returns the stop conditions; asked often.
 
     Attributes:
         last_return: mean return of the newest evaluation, None before the first.
@@ -59,6 +60,7 @@ class Training:
         checkpoints: CheckpointStore,
         reporter: Reporter,
         asked_to_stop: Callable[[], bool],
+        stop: Callable[[], StopDescription],
     ) -> None:
         self._spec = experiment.spec
         self._learning = learning
@@ -67,6 +69,7 @@ class Training:
         self._checkpoints = checkpoints
         self._reporter = reporter
         self._asked_to_stop = asked_to_stop
+        self._stop = stop
         self._next_row = ROW_INTERVAL
         self._next_evaluation = self._spec.evaluator.interval
         self._requested: _Position | None = None
@@ -137,13 +140,13 @@ class Training:
         return None
 
     def _stop_reason(self) -> StopReason | None:
-        return stop_reason(self._spec.stop, self._reached())
+        return stop_reason(self._stop(), self._reached())
 
     def _limits(self) -> Limits:
-        due = [self._next_row, self._next_evaluation]
-        if self._spec.stop.environment_steps is not None:
-            due.append(self._spec.stop.environment_steps)
-        return Limits(min(due), self._spec.stop.learner_steps)
+        stop, due = self._stop(), [self._next_row, self._next_evaluation]
+        if stop.environment_steps is not None:
+            due.append(stop.environment_steps)
+        return Limits(min(due), stop.learner_steps)
 
     def _interrupted(self) -> bool:
         return time.monotonic() >= self._next_housekeeping or self._asked_to_stop()
