@@ -125,12 +125,13 @@ def _obstacles(situation: Situation) -> list[Cause]:
 
 def _waiting(situation: Situation) -> tuple[str, str]:
     """Return reason and message while pods start; whom for is told if it takes long."""
-    reason = reasons.NOT_READY if situation.ran else reasons.STARTING
+    works = is_ready(situation.observed)
+    reason = reasons.NOT_READY if situation.ran or works else reasons.STARTING
     status, now = situation.experiment.status, situation.observed.now
     since = stored.transition(status, names.READY)
     new = since is None or stored.is_true(status, names.READY)
     waited = 0.0 if new or since is None else (now - since).total_seconds()
-    if waited < polling.QUIET_SECONDS and not is_ready(situation.observed):
+    if waited < polling.QUIET_SECONDS and not works:
         return reason, "pods are starting"
     # None is missing while a learner of before leaves, and is not yet replaced.
     awaited = _missing(situation) or ["learner"]

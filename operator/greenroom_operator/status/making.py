@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from greenroom_operator import names, reasons, stored
@@ -53,20 +52,20 @@ def make_status(experiment: Experiment, observed: Observed, decision: Decision) 
         ],
     }
     status["phase"] = _phase(situation, verdicts)
-    return status | _progress(previous, status, progress, observed.now)
+    return status | _progress(previous, status, progress, observed)
 
 
 def _progress(
     previous: Mapping[str, Any],
     status: Mapping[str, Any],
     progress: Mapping[str, Any],
-    now: datetime,
+    observed: Observed,
 ) -> dict[str, Any]:
     """Return the progress fields to write: those that are there if only these would change."""
     before = {name: previous[name] for name in FIELDS if name in previous}
     others = {name: value for name, value in previous.items() if name not in FIELDS}
     same = others == status and _is_final(previous) == _is_final(progress)
-    return before if same and is_held_back(previous, now) else dict(progress)
+    return before if same and is_held_back(previous, observed) else dict(progress)
 
 
 def _is_final(fields: Mapping[str, Any]) -> bool:

@@ -51,19 +51,30 @@ def make_progress(experiment: Experiment, observed: Observed) -> dict[str, Any]:
     if checkpoint := _checkpoint(experiment, observed):
         fields["checkpoint"] = checkpoint
     if any(previous.get(name) != fields.get(name) for name in FIELDS[:-1]):
-        fields["progressTime"] = write_time(observed.now if progress is None else progress.time)
+        fields["progressTime"] = write_time(_read_at(experiment.status, observed))
     elif "progressTime" in previous:
         fields["progressTime"] = previous["progressTime"]
     return fields
 
 
-def is_held_back(status: Mapping[str, Any], now: datetime) -> bool:
+def is_held_back(status: Mapping[str, Any], observed: Observed) -> bool:
     """Return whether the progress fields that are stored are too young for newer ones.
 
     A time in the future, as after the clock was put back, is none.
     """
     written = stored.time(status.get("progressTime"))
-    return written is not None and 0 <= (now - written).total_seconds() < WRITE_SECONDS
+    if written is None:
+        return False
+    return 0 <= (_read_at(status, observed) - written).total_seconds() < WRITE_SECONDS
+
+
+def _read_at(status: Mapping[str, Any], observed: Observed) -> datetime:
+    """Return when the figures were read, or now if none were since the stored ones."""
+    written, progress = stored.time(status.get("progressTime")), observed.progress
+    if progress is None:
+        return observed.now
+    read = progress.time.replace(microsecond=0)
+    return read if written is None or read > written else observed.now
 
 
 def _trains(observed: Observed, progress: Progress) -> bool:
@@ -112,23 +123,20 @@ def _rounded(value: float | None, digits: int) -> float | None:
     return float(f"{value:.{digits}g}")
 
 
-def _checkpoint(experiment: Experiment, observed: Observed) -> dict[str, Any] | None:
-    """Return the newest checkpoint that is known.
+def _checkpoint(experiment: Experiment, observed: Observed) -> dict[str, Any]:
+    """Return the newest checkpoint that is known, {} if none is.
 
-    It is final while nothing has been learned since: a learner that runs again, and does
-    not say otherwise, has taken that from it.
+    It is final while nothing has been learned since: a learner that runs, and has not said
+    so itself, has taken that from it.
     """
     progress = observed.progress
-    if progress is not None and progress.checkpoint is not None:
+    learners = [pod for pod in observed.pods_of("learner") if pod.phase == "Running"]
+    spoke = progress is not None and any(pod.uid == progress.pod for pod in learners)
+    unheard = not spoke and not all(pod.deleting for pod in learners)
+    known = dict(stored.mapping(experiment.status.get("checkpoint")))
+    if progress is not None and progress.checkpoint is not None and not (known and unheard):
         known = _written(progress.checkpoint, f"pvc/{child_name(experiment.name, 'learner')}")
-        from_a_pod_that_is_there = any(pod.uid == progress.pod for pod in observed.pods)
-    else:
-        known = dict(stored.mapping(experiment.status.get("checkpoint")))
-        from_a_pod_that_is_there = False
-    if not known:
-        return None
-    learns = any(pod.phase == "Running" and not pod.deleting for pod in observed.pods_of("learner"))
-    if learns and not from_a_pod_that_is_there and stored.terminal(experiment.status) is None:
+    if known and unheard and stored.terminal(experiment.status) is None:
         known["final"] = False
     return known
 
