@@ -49,7 +49,8 @@ class WorkQueue:
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, Key]] = []
         self._order = itertools.count()
-        self._waiting: dict[Key, Urgency] = {}
+        # Its place in the heap, which may hold others that were left for it.
+        self._waiting: dict[Key, tuple[int, int, Key]] = {}
         self._working: set[Key] = set()
         self._again: dict[Key, Urgency] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
@@ -66,10 +67,10 @@ class WorkQueue:
             self._again[key] = min(urgency, self._again.get(key, urgency))
             return
         waiting = self._waiting.get(key)
-        if waiting is not None and waiting <= urgency:
+        if waiting is not None and waiting[0] <= urgency:
             return
-        self._waiting[key] = urgency
-        heapq.heappush(self._heap, (urgency, next(self._order), key))
+        place = self._waiting[key] = (urgency, next(self._order), key)
+        heapq.heappush(self._heap, place)
         self._arrived.set()
 
     def add_later(self, key: Key, seconds: float) -> None:
@@ -88,9 +89,9 @@ class WorkQueue:
         """Wait for a key, and begin to work on it."""
         while True:
             while self._heap:
-                urgency, _, key = heapq.heappop(self._heap)
-                # A place that was left for a more urgent one stays in the heap.
-                if self._waiting.get(key) == urgency:
+                place = heapq.heappop(self._heap)
+                key = place[2]
+                if self._waiting.get(key) == place:
                     del self._waiting[key]
                     self._working.add(key)
                     return key
