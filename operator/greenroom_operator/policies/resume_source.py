@@ -14,10 +14,9 @@ _LISTED = 3
 
 def has_begun(experiment: Experiment, observed: Observed) -> bool:
     """Return whether a learner has run: its run directory is there, the source not needed."""
-    if any(pod.phase == "Running" for pod in observed.pods_of("learner")):
-        return True
+    runs = any(pod.phase == "Running" for pod in observed.pods_of("learner"))
     # Steps are in the status from when a learner runs.
-    return "environmentSteps" in experiment.status
+    return runs or observed.progress is not None or "environmentSteps" in experiment.status
 
 
 def blocked(experiment: Experiment, observed: Observed) -> Cause | None:
