@@ -94,8 +94,15 @@ class QueueMachine(RuleBasedStateMachine):
             self.expect(key, urgency)
         self.settle()
 
-    @rule(key=KEYS, seconds=st.floats(0.1, 100.0))
+    def apart(self, seconds):
+        """Make a whole number of seconds a time of its own, such that no two keys are due at once."""
+        self.turns += 1
+        return seconds + 1e-4 * self.turns
+
+    @rule(key=KEYS, seconds=st.integers(1, 100).map(float))
     def add_later(self, key, seconds):
+        seconds = self.apart(seconds)
+
         async def add():
             self.queue.add_later(key, seconds)
 
@@ -128,6 +135,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(data=st.data(), at_least=st.sampled_from([0.0, 0.0, 7.0, 300.0]))
     def failed(self, data, at_least):
         key = data.draw(st.sampled_from(sorted(self.working)))
+        at_least = self.apart(at_least) if at_least else 0.0
 
         async def fail():
             return self.queue.failed(key, at_least=at_least)
@@ -145,7 +153,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.due[key] = self.loop.now + seconds
         self.settle()
 
-    @rule(seconds=st.floats(0.01, 400.0))
+    @rule(seconds=st.integers(1, 400).map(float))
     def time_passes(self, seconds):
         # In the order of their times, as they come.
         until = self.loop.now + seconds
