@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from operator import getitem
 from typing import Annotated, Any, ClassVar, Self
 
@@ -28,7 +29,6 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
-from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCustomError
 
@@ -148,7 +148,7 @@ class ApiModel(BaseModel):
         for name, field in cls.model_fields.items():
             if name in values:
                 with suppress(ValidationError):
-                    fields[name] = _validate(field, values[name])
+                    fields[name] = _adapter(cls, name).validate_python(values[name])
             elif not field.is_required():
                 fields[name] = field.get_default(call_default_factory=True)
         return fields, set(values)
@@ -225,9 +225,11 @@ def _relay(problem: ErrorDetails) -> InitErrorDetails:
     return InitErrorDetails(type=error, loc=problem["loc"], input=problem["input"])
 
 
-def _validate(field: FieldInfo, value: Any) -> Any:
-    """Return the value of one field alone; raise ValidationError if it is not in order."""
+@cache
+def _adapter(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
+    """Return what validates one field alone."""
+    field = model.model_fields[name]
     kind: Any = field.annotation
     if field.metadata:
         kind = getitem(Annotated, (kind, *field.metadata))
-    return TypeAdapter(kind).validate_python(value)
+    return TypeAdapter(kind)

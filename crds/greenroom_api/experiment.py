@@ -12,10 +12,10 @@ from greenroom_api import rules, transitions
 from greenroom_api.agent import Agent
 from greenroom_api.base import ApiModel, BrokenRule, Validation
 from greenroom_api.environment import Environment
-from greenroom_api.lifecycle import MAX_INT32, Controller, FailurePolicy, Image, ResumeFrom
+from greenroom_api.lifecycle import Controller, FailurePolicy, Image, ResumeFrom
 from greenroom_api.replay import Replay
 from greenroom_api.roles import Actors, Checkpoint, Evaluator, Learner, Stop
-from greenroom_api.values import MAX_COUNT, ExperimentName, Flag, Integer, Label
+from greenroom_api.values import MAX_COUNT, MAX_INT32, ExperimentName, Flag, Integer, Label
 
 GROUP = "greenroom.dev"
 VERSION = "v1alpha1"

@@ -8,9 +8,7 @@ from typing import Annotated, ClassVar, TypeAlias
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from greenroom_api.base import ApiModel, OneOf
-from greenroom_api.values import ExperimentName, Integer, Subdomain, match_pattern
-
-MAX_INT32 = 2**31 - 1
+from greenroom_api.values import MAX_INT32, ExperimentName, Integer, Subdomain, match_pattern
 
 _IMAGE_PATTERN = "^[A-Za-z0-9][-A-Za-z0-9._:/@]*$"
 _CONTROLLER_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9][-A-Za-z0-9_./]*$"

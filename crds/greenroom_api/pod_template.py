@@ -57,14 +57,14 @@ class PodMetadata(PodModel):
     @classmethod
     def validations(cls) -> tuple[Validation, ...]:
         """Return the same rules for the API server."""
-        own = ", ".join(f"'{label}'" for label in OWN_LABELS)
+        labels = ", ".join(f"'{label}'" for label in OWN_LABELS)
+        own = f"key.startsWith('{OWN_PREFIX}') || key in [{labels}]"
         return tuple(
             Validation(
-                f"!has(self.{name}) || self.{name}.all(key, "
-                f"!key.startsWith('{OWN_PREFIX}') && !(key in [{own}]))",
-                f"{name} must not hold {OWN_PREFIX} or the recommended app.kubernetes.io/ ones "
-                "other than version, which are Greenroom's own",
+                f"!has(self.{name}) || !self.{name}.exists(key, {own})",
+                f"{name} must not hold Greenroom's own",
                 path=f".{name}",
+                got={name: f"self.{name}.filter(key, {own})"},
             )
             for name in cls.model_fields
         )

@@ -18,7 +18,7 @@ from pydantic_core import CoreSchema
 
 from greenroom_api.base import ApiModel, BrokenRule, Validation
 from greenroom_api.lists import KeyedBy
-from greenroom_api.values import Flag, Integer, JsonObject, Text, broken, show
+from greenroom_api.values import MAX_INT32, Flag, Integer, JsonObject, Text, broken, show
 
 CONTAINER = "worker"
 """The container in which the role runs."""
@@ -57,7 +57,7 @@ Words: TypeAlias = Annotated[
     tuple[Annotated[str, Field(max_length=32_768)], ...], Field(max_length=256)
 ]
 Objects: TypeAlias = Annotated[tuple[JsonObject, ...], Field(max_length=256)]
-Number32: TypeAlias = Annotated[Integer, Field(ge=-(2**31), le=2**31 - 1)]
+Number32: TypeAlias = Annotated[Integer, Field(ge=-MAX_INT32 - 1, le=MAX_INT32)]
 
 
 class PodModel(ApiModel):
@@ -197,7 +197,7 @@ class PodSpec(PodModel):
     set_hostname_as_fqdn: Flag | None = Field(default=None, alias="setHostnameAsFQDN")
     share_process_namespace: Flag | None = None
     subdomain: Text | None = None
-    termination_grace_period_seconds: Annotated[Integer, Field(ge=0, le=2**31 - 1)] | None = None
+    termination_grace_period_seconds: Annotated[Integer, Field(ge=0, le=MAX_INT32)] | None = None
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=256)] | None = None
     topology_spread_constraints: Objects | None = None
     volumes: Annotated[tuple[Named, ...], Field(max_length=256), KeyedBy("name")] | None = None
@@ -215,18 +215,22 @@ class PodSpec(PodModel):
                 if value is not None:
                     yield BrokenRule(
                         ("containers", index, name),
-                        f"of container {CONTAINER} is Greenroom's own. Got: {show(value)}.",
+                        f"must not be set for container {CONTAINER}: it is Greenroom's own. "
+                        f"Got: {show(value)}.",
                     )
 
     @classmethod
     def validations(cls) -> tuple[Validation, ...]:
         """Return the same rules for the API server."""
+        role = f"self.containers.filter(container, container.name == '{CONTAINER}')[0]"
         return tuple(
             Validation(
-                f"!has(self.containers) || self.containers.all(container, "
+                "!has(self.containers) || self.containers.all(container, "
                 f"container.name != '{CONTAINER}' || !has(container.{name}))",
-                f"{name} of container {CONTAINER} is Greenroom's own, and must not be set",
+                f"{name} must not be set for container {CONTAINER}: it is Greenroom's own",
                 path=".containers",
+                # Of objects without a schema, such as ports, CEL can print nothing.
+                got=None if name == "ports" else {name: f"{role}.{name}"},
             )
             for name in _OWN_FIELDS
         )

@@ -5,18 +5,31 @@ Plain values are checked with ``ExperimentStatus.model_validate``; times are RFC
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+import re
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from greenroom_api.base import ApiModel
 from greenroom_api.lists import KeyedBy
-from greenroom_api.values import MAX_COUNT, Flag, Integer, Number, Text
+from greenroom_api.values import MAX_COUNT, MAX_INT32, Flag, Integer, Number, Text, broken, show
 
 _REASON_PATTERN = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
 _TYPE_PATTERN = "^[A-Za-z]+$"
 
+_TIME_PATTERN = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[-+]\d\d:\d\d)"
+
+
+def _rfc_3339(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(_TIME_PATTERN, value, re.ASCII):
+        return value
+    raise broken(f"must be a time of RFC 3339, like 2026-01-01T00:00:00Z. Got: {show(value)}.")
+
+
+Time: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_rfc_3339)]
 Count: TypeAlias = Annotated[Integer, Field(ge=0, le=MAX_COUNT)]
+Pods: TypeAlias = Annotated[Integer, Field(ge=0, le=MAX_INT32)]
+"""As many as the scale sub-resource can count."""
 Rate: TypeAlias = Annotated[Number, Field(ge=0)]
 Phase: TypeAlias = Literal[
     "Pending", "Running", "Degraded", "Suspending", "Suspended", "Succeeded", "Failed"
@@ -34,7 +47,7 @@ class Condition(ApiModel):
     observed_generation: Count | None = Field(
         default=None, description="The metadata.generation that the statement is about."
     )
-    last_transition_time: AwareDatetime = Field(description="When status changed last.")
+    last_transition_time: Time = Field(description="When status changed last.")
     reason: Annotated[str, Field(min_length=1, max_length=1_024, pattern=_REASON_PATTERN)] = Field(
         description="Why, in one CamelCase word for programs."
     )
@@ -56,11 +69,11 @@ class Images(ApiModel):
 class ActorStatus(ApiModel):
     """How many actors there are."""
 
-    desired: Count | None = Field(
+    desired: Pods | None = Field(
         default=None, description="Actors that there should be now: none while suspended."
     )
-    replicas: Count | None = Field(default=None, description="Pods of actors that exist.")
-    ready: Count | None = Field(default=None, description="Pods of actors that are ready.")
+    replicas: Pods | None = Field(default=None, description="Pods of actors that exist.")
+    ready: Pods | None = Field(default=None, description="Pods of actors that are ready.")
     selector: Annotated[str, Field(max_length=1_024)] | None = Field(
         default=None, description="Label selector of these pods, for kubectl scale and autoscalers."
     )
@@ -73,7 +86,7 @@ class CheckpointStatus(ApiModel):
         default=None, description="Environment steps that are in it."
     )
     learner_steps: Count | None = Field(default=None, description="Learner steps that are in it.")
-    time: AwareDatetime | None = Field(default=None, description="When it was written.")
+    time: Time | None = Field(default=None, description="When it was written.")
     final: Flag | None = Field(
         default=None,
         description="Whether it was written at an end: of the training, or before a suspension.",
@@ -137,13 +150,13 @@ class ExperimentStatus(ApiModel):
     )
     actors: ActorStatus | None = Field(default=None, description="How many actors there are.")
     checkpoint: CheckpointStatus | None = Field(default=None, description="The newest checkpoint.")
-    start_time: AwareDatetime | None = Field(
+    start_time: Time | None = Field(
         default=None, description="When the operator took the experiment up."
     )
-    completion_time: AwareDatetime | None = Field(
+    completion_time: Time | None = Field(
         default=None, description="When it succeeded or failed; the TTL counts from here."
     )
-    progress_time: AwareDatetime | None = Field(
+    progress_time: Time | None = Field(
         default=None, description="When the learner told its progress last."
     )
     failures: Count | None = Field(

@@ -23,6 +23,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 MAX_COUNT = 2**53 - 1
 """The largest integer that every JSON parser reads exactly."""
+MAX_INT32 = 2**31 - 1
+"""The largest that Kubernetes keeps in most of its own counts."""
 
 # Python and Go (RE2) both read these; RE2 has no look-ahead.
 _IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"

@@ -54,9 +54,13 @@ def assert_within(said: Any, dumped: Any) -> None:
         assert dumped == said
 
 
+# Objects with names of the user's, or with fields that Kubernetes knows.
+OPEN = ("kwargs", "config", "labels", "annotations", "nodeSelector", "securityContext")
+
+
 def objects(value: Any, path: str = "") -> list[str]:
     """Paths of the objects whose fields the API knows."""
-    if not isinstance(value, dict) or path.endswith(("kwargs", "config")):
+    if not isinstance(value, dict) or path.endswith(OPEN):
         return []
     below = [found for key in value for found in objects(value[key], f"{path}.{key}")]
     return [path, *below]
