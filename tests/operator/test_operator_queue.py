@@ -95,7 +95,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.settle()
 
     def apart(self, seconds):
-        """Make a whole number of seconds a time of its own, such that no two keys are due at once."""
+        """Make a number of seconds one of its own, so that no two keys are due at once."""
         self.turns += 1
         return seconds + 1e-4 * self.turns
 
