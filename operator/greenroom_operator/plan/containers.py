@@ -120,14 +120,15 @@ def seed_container(subject: Subject) -> dict[str, Any]:
             *("--source", f"{names.SOURCE_DIRECTORY}/run"),
             *("--run-directory", names.RUN_DIRECTORY),
         ],
-        "env": _writable(),
+        "env": _writable() + _plain({EXPERIMENT: names.EXPERIMENT_FILE}),
         "resources": {
-            "requests": {"cpu": "250m", "memory": "256Mi"},
-            "limits": {"memory": "1Gi"},
+            "requests": {"cpu": "250m", "memory": "512Mi"},
+            "limits": {"memory": "2Gi"},
         },
         "volumeMounts": [
             DATA,
             {"name": "source", "mountPath": names.SOURCE_DIRECTORY, "readOnly": True},
+            EXPERIMENT_MOUNT,
             TEMPORARY,
         ],
         "securityContext": SECURITY,

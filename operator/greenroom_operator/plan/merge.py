@@ -3,7 +3,7 @@
 ``MERGE_KEYS`` says by what the entries of a list are told apart, as Kubernetes' OpenAPI
 document does in ``x-kubernetes-list-map-keys`` (and, where that is missing, in
 ``x-kubernetes-patch-merge-key``) of ``io.k8s.api.core.v1.PodTemplateSpec`` and what it
-holds. All other lists, tolerations among them, are replaced as a whole.
+holds. All other lists, tolerations among them, are replaced as a whole; ports are ours.
 
     merge_template(ours, {"spec": {"containers": [{"name": "worker", "image": "mine"}]}})
 """
@@ -20,7 +20,6 @@ Path = tuple[str, ...]
 _CONTAINERS: Final = ("containers", "initContainers")
 _OF_CONTAINERS: Final[Mapping[str, tuple[str, ...]]] = {
     "env": ("name",),
-    "ports": ("containerPort", "protocol"),
     "volumeDevices": ("devicePath",),
     "volumeMounts": ("mountPath",),
 }
@@ -41,9 +40,6 @@ MERGE_KEYS: Final[Mapping[Path, tuple[str, ...]]] = {
     },
     **{("spec", name, "resources", "claims"): ("name",) for name in _CONTAINERS},
 }
-# What the API server fills in where a key is left out.
-_DEFAULT_KEYS: Final = {"protocol": "TCP"}
-
 # Of several ways to say something just one may be said, so that one of the user's takes the
 # place of ours: the source of a variable or a volume, what a probe does.
 _REPLACED_ENTRIES: Final = {("spec", "volumes")} | {("spec", name, "env") for name in _CONTAINERS}
@@ -121,7 +117,7 @@ def _merge_entries(ours: Sequence[Any], theirs: Sequence[Any], path: Path) -> li
 
 
 def _key(entry: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]:
-    return tuple(entry.get(key, _DEFAULT_KEYS.get(key)) for key in keys)
+    return tuple(entry.get(key) for key in keys)
 
 
 def _other_resources(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:

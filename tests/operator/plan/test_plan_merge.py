@@ -155,13 +155,10 @@ def missing(theirs, merged, path, is_ours):
         return found
     if isinstance(theirs, list) and path in MERGE_KEYS:
         keys = MERGE_KEYS[path]
-        by_keys = {tuple(entry.get(key) for key in keys[:1]): entry for entry in merged}
-        if path[-1] == "topologySpreadConstraints":
-            by_keys = {tuple(entry.get(key) for key in keys): entry for entry in merged}
+        by_keys = {tuple(entry.get(key) for key in keys): entry for entry in merged}
         found = []
         for entry in theirs:
-            size = len(keys) if path[-1] == "topologySpreadConstraints" else 1
-            match = by_keys[tuple(entry.get(key) for key in keys[:size])]
+            match = by_keys[tuple(entry.get(key) for key in keys)]
             found += missing(entry, match, path, is_ours)
         return found
     return [] if theirs == merged else [path]
@@ -171,10 +168,7 @@ def doubled(value, path):
     if isinstance(value, dict):
         return [found for name, item in value.items() for found in doubled(item, (*path, name))]
     if isinstance(value, list) and path in MERGE_KEYS:
-        defaults = {"protocol": "TCP"}
-        keys = [
-            tuple(entry.get(key, defaults.get(key)) for key in MERGE_KEYS[path]) for entry in value
-        ]
+        keys = [tuple(entry.get(key) for key in MERGE_KEYS[path]) for entry in value]
         inner = [found for entry in value for found in doubled(entry, path)]
         return inner + ([] if len(keys) == len(set(keys)) else [path])
     return []

@@ -56,16 +56,41 @@ def test_variables_are_those_that_roles_read():
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_gets_every_option_that_it_needs(role):
     (container,) = templates(planned(experiment()))[role]["spec"]["containers"]
-    given_variables = {variable["name"] for variable in container["env"]}
-    program, *path = container["command"]
-    command = typer.main.get_command(app)
-    for name in path:
-        command = command.commands[name]
+    variables = {variable["name"] for variable in container["env"]}
+    (command, arguments) = parsed(container["command"])
 
-    needed = {option.name: option.envvar for option in command.params if option.required}
+    needed = {option.envvar for option in command.params if option.required}
 
-    assert program == "greenroom"
-    assert set(needed.values()) <= given_variables, needed
+    assert arguments == []
+    assert needed <= variables
+
+
+def test_the_learner_is_seeded_by_a_command_that_is_there():
+    found = templates(planned(experiment(resumeFrom={"experiment": "older"})))["learner"]
+    (seed,) = found["spec"]["initContainers"]
+    variables = {variable["name"] for variable in seed["env"]}
+    command, arguments = parsed(seed["command"])
+
+    options = {flag: option.envvar for option in command.params for flag in option.opts}
+    said = dict(zip(arguments[::2], arguments[1::2], strict=True))
+
+    assert said == {
+        "--source": "/var/lib/greenroom-source/run",
+        "--run-directory": "/var/lib/greenroom/run",
+    }
+    assert said.keys() <= options.keys()
+    assert {f for f, variable in options.items() if variable in variables} == {"--experiment"}
+    assert {flag for option in command.params if option.required for flag in option.opts} == {
+        *said,
+        "--experiment",
+    }
+
+
+def parsed(words):
+    """Return the command that a container runs, and the arguments that it gets."""
+    program, role, name, *arguments = words
+    assert (program, role) == ("greenroom", "role")
+    return typer.main.get_command(app).commands[role].commands[name], arguments
 
 
 @given(st.from_regex(r"[a-z]([-a-z0-9]{0,43}[a-z0-9])?", fullmatch=True))
