@@ -10,7 +10,7 @@ import typer.main
 import yaml
 from chart_tools import HelmError, Manifest, helm, of_kind, only, render
 
-from charts.generate import CHART, CRD, KUBERNETES, MANIFEST, manifest
+from charts.generate import CHART, KUBERNETES, MANIFEST, manifest
 from greenroom_operator.main import app
 
 CLUSTER_SCOPED = {
@@ -148,7 +148,8 @@ def test_the_crd_is_the_generated_one(settings: tuple[str, ...]) -> None:
     annotations = crd["metadata"].pop("annotations", {})
     assert annotations == ({} if settings else {"helm.sh/resource-policy": "keep"})
     crd["metadata"].pop("labels")
-    assert crd == yaml.safe_load(CRD.read_text())
+    file = CHART / "files" / "rlexperiments.yaml"
+    assert crd == yaml.safe_load(file.read_text())
 
 
 def test_several_replicas_are_spread_and_drained_one_by_one() -> None:
