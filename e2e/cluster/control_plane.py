@@ -129,9 +129,7 @@ class ControlPlane:
         for component in reversed(self._made):
             # Not asked first: what they would put in order is thrown away.
             component.kill()
-        assert self._remover.stdin
-        self._remover.stdin.close()
-        self._remover.wait()
+        self._remove_folders()
         for volume in volumes:
             shutil.rmtree(volume, ignore_errors=True)
 
@@ -157,7 +155,7 @@ class ControlPlane:
         # In memory, a write to etcd costs no disk and a test's etcd no wear.
         in_memory = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
         self._data = Path(tempfile.mkdtemp(prefix="greenroom-etcd-", dir=in_memory))
-        self._remover = remove_when_gone(scratch, self._data)
+        self._remove_folders = remove_when_gone(scratch, self._data)
         self.folder = self._kept_folder or scratch
         self.folder.mkdir(parents=True, exist_ok=True)
         self._certificates = make_certificates(self.folder, (ADDRESS, SERVICE_ADDRESS))

@@ -54,19 +54,26 @@ def start(
     ).result()
 
 
-def remove_when_gone(*folders: Path) -> subprocess.Popen[bytes]:
-    """A process that removes these folders once this one has ended, or closed its stdin.
+def remove_when_gone(*folders: Path) -> Callable[[], None]:
+    """Have these folders removed once this process has ended, or calls what is returned.
 
-    It is the one process here that outlives its starter, by a moment.
+    The process that does it is the one here that outlives its starter, by a moment.
     """
     script = 'cat >/dev/null; rm -rf "$@" 2>/dev/null || { sleep 0.5; rm -rf "$@"; }'
-    return subprocess.Popen(
+    remover = subprocess.Popen(
         ["sh", "-c", script, "sh", *map(str, folders)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+
+    def remove() -> None:
+        assert remover.stdin
+        remover.stdin.close()
+        remover.wait()
+
+    return remove
 
 
 def free_port() -> int:

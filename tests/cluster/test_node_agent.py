@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from e2e.cluster.cluster import Cluster
 from e2e.cluster.node import NodeAgent
 from e2e.cluster.processes import wait_until
 
@@ -243,11 +244,21 @@ def test_other_pods_keep_off_the_node(kubectl, agent, cluster):
     other("delete", "namespace", other.namespace, "--wait=false")
 
 
+def test_only_a_control_plane_of_ours_gets_a_node(cluster, tmp_path):
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(cluster.kubectl()("config", "view", "--raw", "--output=yaml"))
+    with pytest.raises(ValueError, match=r"Nodes are added to a control plane of e2e.cluster"):
+        NodeAgent(Cluster(kubeconfig, tmp_path)).__enter__()
+
+
 def test_pods_end_with_their_agent(cluster, namespace):
     kubectl = cluster.kubectl(namespace)
     with NodeAgent(cluster) as agent:
         agent.take(namespace)
-        spec = {"containers": [container(["python", "-m", "http.server", "8080"])]}
+        command = ["python", "-m", "http.server", "8080", "--directory", f"/tmp/{namespace}"]
+        spec = {
+            "containers": [container(["sh", "-c", f"mkdir {command[-1]}; {' '.join(command)}"])]
+        }
         run_pod(kubectl, spec)
         status = wait_for_pod(kubectl, lambda s: "podIP" in s, "the pod has an address")
         address = status["podIP"]
@@ -259,6 +270,15 @@ def test_pods_end_with_their_agent(cluster, namespace):
                 return False
 
         wait_until(answers, SECONDS, "its server answers")
-    # Without its bridge the address would lead to this machine's own router: nothing is sent.
-    devices = Path("/proc/net/dev").read_text()
-    assert f"greenroom{address.split('.')[2]}:" not in devices
+        assert processes_with(command[-1])
+    assert processes_with(command[-1]) == []
+
+
+def processes_with(word):
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found += [path] if word in path.read_text() else []
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found

@@ -59,6 +59,7 @@ class NodeAgent:
 
     Raises:
         NodeError: processes cannot be put in namespaces here.
+        ValueError: the cluster is none that a `ControlPlane` started.
     """
 
     def __init__(
@@ -79,32 +80,23 @@ class NodeAgent:
         self._lease_due = 0.0
 
     def __enter__(self) -> NodeAgent:
-        scratch = Path(tempfile.mkdtemp(prefix="greenroom-node-"))
-        self._remover = remove_when_gone(scratch)
-        self._logs = self._kept_folder or scratch / "logs"
-        self._logs.mkdir(parents=True, exist_ok=True)
-        self._api = Api.of(self._cluster.kubeconfig)
-        self._network = Network(scratch / "network.log")
-        self._host = Host(self._api, self._network, scratch / "pods", self._logs, self._waits)
-        self._api.create("/api/v1/nodes", self._node())
-        self._thread.start()
+        with contextlib.ExitStack() as undo:
+            self._api = undo.enter_context(Api.of(self._cluster.kubeconfig))
+            scratch = Path(tempfile.mkdtemp(prefix="greenroom-node-"))
+            undo.callback(remove_when_gone(scratch))
+            self._logs = self._kept_folder or scratch / "logs"
+            self._logs.mkdir(parents=True, exist_ok=True)
+            self._network = Network(scratch / "network.log")
+            undo.callback(self._network.close)
+            self._host = Host(self._api, self._network, scratch / "pods", self._logs, self._waits)
+            self._api.create("/api/v1/nodes", self._node())
+            undo.callback(self._leave)
+            self._thread.start()
+            self._undo = undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-        for worker in self._workers.values():
-            worker.end()
-        for worker in self._workers.values():
-            worker.join()
-        self._network.close()
-        # The control plane may be gone already, and the node with it.
-        with contextlib.suppress(ApiError, requests.RequestException):
-            self._api.delete(f"/api/v1/nodes/{self.name}")
-        self._api.close()
-        assert self._remover.stdin
-        self._remover.stdin.close()
-        self._remover.wait()
+        self._undo.close()
 
     def take(self, namespace: str) -> None:
         """Let the pods that are made in that namespace from now on come to this node."""
@@ -125,6 +117,17 @@ class NodeAgent:
             for path in files
             if match in path.stem
         )
+
+    def _leave(self) -> None:
+        self._end.set()
+        self._thread.join()
+        for worker in self._workers.values():
+            worker.end()
+        for worker in self._workers.values():
+            worker.join()
+        # The control plane may be gone already, and the node with it.
+        with contextlib.suppress(ApiError, requests.RequestException):
+            self._api.delete(f"/api/v1/nodes/{self.name}")
 
     def _node(self) -> Object:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -36,28 +36,21 @@ class Network:
     def __init__(self, log: Path) -> None:
         with log.open("a") as file:
             self._holder = start(["unshare", "--net", "sleep", "infinity"], file)
-        wait_for_namespace(self._holder, "net", log)
-        # Making an interface fails where the name is taken: so the number is ours alone.
-        for number in range(len(SUBNETS)):
-            outside = f"greenroom{number}"
-            made = _run(
-                "link", "add", outside, "type", "veth", *self._inside("uplink"), check=False
-            )
-            if made.returncode == 0:
-                break
-            if "File exists" not in made.stderr:
-                raise NodeError(_needs(made.stderr))
-        else:
-            raise NodeError(
-                f"A node takes one of {len(SUBNETS)} subnets of 10.200.0.0/16. Got: none"
-            )
-        self._free = deque(map(str, SUBNETS[number].hosts()))
-        self.host = self._free.popleft()
         self._lock = threading.Lock()
-        _run("address", "add", f"{self.host}/24", "dev", outside)
-        _run("link", "set", outside, "up")
-        bridge = ["link add bridge type bridge", "link set bridge up"]
-        _batch(self._holder.pid, [*bridge, "link set uplink master bridge", "link set uplink up"])
+        self._outside = ""
+        try:
+            wait_for_namespace(self._holder, "net", log)
+            self._outside, subnet = self._take_subnet()
+            self._free = deque(map(str, subnet.hosts()))
+            self.host = self._free.popleft()
+            _run("address", "add", f"{self.host}/24", "dev", self._outside)
+            _run("link", "set", self._outside, "up")
+            bridge = ["link add bridge type bridge", "link set bridge up"]
+            uplink = ["link set uplink master bridge", "link set uplink up"]
+            _batch(self._holder.pid, [*bridge, *uplink])
+        except BaseException:
+            self.close()
+            raise
 
     def join(self, pid: int) -> str:
         """Give a process' own network namespace an interface on the bridge; return its address."""
@@ -79,8 +72,24 @@ class Network:
 
     def close(self) -> None:
         """Remove bridge and interfaces."""
+        if self._outside:
+            # Before the holder, whose end lets another node take this name.
+            _run("link", "delete", self._outside, check=False)
         self._holder.kill()
         self._holder.wait()
+
+    def _take_subnet(self) -> tuple[str, ipaddress.IPv4Network]:
+        """The near end of the pair of interfaces, and the subnet of the same number."""
+        for number, subnet in enumerate(SUBNETS):
+            # Fails where the name is taken: so the number is ours alone.
+            name = f"greenroom{number}"
+            pair = ["link", "add", name, "type", "veth", *self._inside("uplink")]
+            made = _run(*pair, check=False)
+            if made.returncode == 0:
+                return name, subnet
+            if "File exists" not in made.stderr:
+                raise NodeError(_needs(made.stderr))
+        raise NodeError(f"A node takes one of {len(SUBNETS)} subnets of 10.200.0.0/16. Got: none")
 
     def _inside(self, name: str) -> tuple[str, ...]:
         return ("peer", "name", name, "netns", str(self._holder.pid))
