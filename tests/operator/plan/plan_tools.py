@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from hypothesis import HealthCheck, settings
+
 from greenroom_operator.experiment import Experiment
 from greenroom_operator.names import ROLES
 from greenroom_operator.observed import Child, ChildKey, Decision, Manifest, Observed
@@ -16,6 +18,8 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 OPTIONS = PlanOptions(
     worker_image="example.com/greenroom-worker:1.0", replay_image="example.com/greenroom-replay:1.0"
 )
+# However busy the machine is.
+examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SPEC = {
     "environment": {"gymnasium": {"id": "CartPole-v1"}},
     "agent": {"dqn": {}},

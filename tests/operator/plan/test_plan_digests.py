@@ -6,7 +6,17 @@ from dataclasses import replace
 import pytest
 from api_strategies import documents
 from hypothesis import given
-from plan_tools import OPTIONS, by_key, digests, experiment, planned, running, stored, workloads
+from plan_tools import (
+    OPTIONS,
+    by_key,
+    digests,
+    examples,
+    experiment,
+    planned,
+    running,
+    stored,
+    workloads,
+)
 
 from greenroom_api import ExperimentSpec, parse_experiment
 from greenroom_api.documents import read_document
@@ -94,6 +104,7 @@ def test_every_field_is_read_by_a_role_or_known_not_to_be():
     assert missing == []
 
 
+@examples
 @given(documents())
 def test_the_file_of_the_roles_says_what_the_experiment_says(document):
     wanted = stored(document).resource.spec.model_dump(by_alias=True)
@@ -117,6 +128,7 @@ def test_a_queue_of_the_default_size_is_told_its_size():
     assert parse_experiment(text).spec.replay == queue.resource.spec.replay
 
 
+@examples
 @given(documents())
 def test_a_plan_follows_from_its_arguments_alone(document):
     first = planned(stored(document))

@@ -5,7 +5,7 @@ import copy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plan_tools import experiment, planned, templates
+from plan_tools import examples, experiment, planned, templates
 
 from greenroom_operator.plan.merge import MERGE_KEYS, merge_template
 
@@ -71,6 +71,7 @@ TEMPLATES = some_of(
 role_templates = st.sampled_from(ROLES).map(OURS.__getitem__)
 
 
+@examples
 @given(role_templates, TEMPLATES)
 def test_merging_twice_is_merging_once(ours, theirs):
     once = merge_template(ours, theirs)
@@ -78,6 +79,7 @@ def test_merging_twice_is_merging_once(ours, theirs):
     assert merge_template(once, theirs) == once
 
 
+@examples
 @given(role_templates, TEMPLATES)
 def test_neither_side_is_changed(ours, theirs):
     before = copy.deepcopy((ours, theirs))
@@ -87,6 +89,7 @@ def test_neither_side_is_changed(ours, theirs):
     assert (ours, theirs) == before
 
 
+@examples
 @given(role_templates, TEMPLATES)
 def test_labels_commands_ports_and_the_digest_stay_ours(ours, theirs):
     merged = merge_template(ours, theirs)
@@ -101,6 +104,7 @@ def test_labels_commands_ports_and_the_digest_stay_ours(ours, theirs):
                 assert found[container["name"]].get(field) == container.get(field)
 
 
+@examples
 @given(role_templates, TEMPLATES)
 def test_everything_else_that_the_user_says_is_there(ours, theirs):
     merged = merge_template(ours, theirs)
@@ -108,6 +112,7 @@ def test_everything_else_that_the_user_says_is_there(ours, theirs):
     assert missing(theirs, merged, (), protected(ours)) == []
 
 
+@examples
 @given(role_templates, TEMPLATES)
 def test_what_the_user_says_nothing_of_stays(ours, theirs):
     spec = theirs.get("spec", {})
@@ -118,6 +123,7 @@ def test_what_the_user_says_nothing_of_stays(ours, theirs):
             assert merged[name] == value
 
 
+@examples
 @given(role_templates, TEMPLATES)
 def test_no_list_has_two_entries_of_one_key(ours, theirs):
     assert doubled(merge_template(ours, theirs), ()) == []

@@ -6,7 +6,7 @@ import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
-from plan_tools import by_key, experiment, planned, templates, workloads
+from plan_tools import by_key, examples, experiment, planned, templates, workloads
 from restricted import violations
 
 from greenroom.cli.main import app
@@ -93,6 +93,7 @@ def parsed(words):
     return typer.main.get_command(app).commands[role].commands[name], arguments
 
 
+@examples
 @given(st.from_regex(r"[a-z]([-a-z0-9]{0,43}[a-z0-9])?", fullmatch=True))
 def test_names_fit_whatever_the_experiment_is_called(name):
     _check_names(name)
