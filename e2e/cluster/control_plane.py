@@ -14,22 +14,20 @@ from __future__ import annotations
 import secrets
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import requests
 
-from e2e.cluster import binaries
-from e2e.cluster.certificates import make_certificates
+from e2e.cluster import binaries, commands
+from e2e.cluster.certificates import Certificates, make_certificates
 from e2e.cluster.client import Api, ApiError, Object
 from e2e.cluster.cluster import Cluster, write_kubeconfig
+from e2e.cluster.commands import ADDRESS, SERVICE_ADDRESS
 from e2e.cluster.kwok import kwok_command, make_nodes
 from e2e.cluster.processes import Component, free_port, remove_when_gone, wait_until
 
-ADDRESS = "127.0.0.1"
-SERVICE_RANGE = "10.96.0.0/16"
-SERVICE_ADDRESS = "10.96.0.1"
 READY_SECONDS = 90.0
 REQUESTS_PER_SECOND = 1000
 MEMORY_FOLDER = Path("/dev/shm")
@@ -161,97 +159,42 @@ class ControlPlane:
         self._certificates = make_certificates(self.folder, (ADDRESS, SERVICE_ADDRESS))
 
     def _make_components(self) -> None:
-        self.url = f"https://{ADDRESS}:{free_port()}"
+        port, trust = free_port(), self._certificates
+        self.url = f"https://{ADDRESS}:{port}"
         audit_log = self.folder / "audit.log" if self._audit else None
         self.cluster = Cluster(self._kubeconfig("admin"), self.folder, audit_log)
-        self.etcd = self._make_etcd()
-        self.apiserver = self._make(
-            "kube-apiserver", self._apiserver_command(), self.url, "/readyz"
+        clients, peers = (f"http://{ADDRESS}:{free_port()}" for _ in range(2))
+        etcd = commands.etcd(self._data, clients, peers)
+        self.etcd = self._make("etcd", etcd, clients, "/health")
+        flags = [*self._audit_flags(), *self._apiserver_flags]
+        apiserver = commands.apiserver(clients, port, trust, self._write_tokens())
+        self.apiserver = self._make("kube-apiserver", [*apiserver, *flags], self.url, "/readyz")
+        self.controller_manager = self._make_client(
+            "kube-controller-manager", commands.controller_manager
         )
-        rate = self._requests_per_second
-        speed = (f"--kube-api-qps={rate}", f"--kube-api-burst={2 * rate}")
-        self.controller_manager = self._make_controller(
-            "kube-controller-manager",
-            f"--service-account-private-key-file={self._certificates.service_accounts}",
-            f"--root-ca-file={self._certificates.authority}",
-            "--use-service-account-credentials",
-            "--controllers=*,-nodeipam,-cloud-node-lifecycle",
-            # Claims of the class below get a folder of this machine; only a NodeAgent mounts it.
-            "--enable-hostpath-provisioner",
-            *speed,
-        )
-        self.scheduler = self._make_controller("kube-scheduler", *speed)
+        self.scheduler = self._make_client("kube-scheduler", commands.scheduler)
         self.kwok = self._make_kwok() if self._nodes else None
 
-    def _make_etcd(self) -> Component:
-        clients, peers = (f"http://{ADDRESS}:{free_port()}" for _ in range(2))
-        self._etcd_url = clients
-        command: list[str | Path] = [
-            binaries.path("etcd"),
-            f"--data-dir={self._data}/etcd",
-            f"--listen-client-urls={clients}",
-            f"--advertise-client-urls={clients}",
-            f"--listen-peer-urls={peers}",
-            f"--initial-advertise-peer-urls={peers}",
-            f"--initial-cluster=default={peers}",
-            "--unsafe-no-fsync",
-            "--quota-backend-bytes=8589934592",
-            "--auto-compaction-mode=periodic",
-            "--auto-compaction-retention=5m",
-        ]
-        return self._make("etcd", command, clients, "/health")
+    def _audit_flags(self) -> list[str]:
+        if not self.cluster.audit_log:
+            return []
+        policy = self.folder / "audit-policy.yaml"
+        policy.write_text(AUDIT_POLICY)
+        return commands.audit_flags(policy, self.cluster.audit_log)
 
-    def _apiserver_command(self) -> list[str | Path]:
-        tokens, policy = self.folder / "tokens.csv", self.folder / "audit-policy.yaml"
-        tokens.touch(mode=0o600)
-        tokens.write_text(
-            "".join(f'{self._tokens[user]},{user},{user},"{USERS[user]}"\n' for user in USERS)
-        )
-        command: list[str | Path] = [
-            binaries.path("kube-apiserver"),
-            f"--etcd-servers={self._etcd_url}",
-            f"--bind-address={ADDRESS}",
-            f"--secure-port={self.url.rpartition(':')[2]}",
-            f"--service-cluster-ip-range={SERVICE_RANGE}",
-            f"--tls-cert-file={self._certificates.serving}",
-            f"--tls-private-key-file={self._certificates.serving_key}",
-            f"--service-account-signing-key-file={self._certificates.service_accounts}",
-            f"--service-account-key-file={self._certificates.service_accounts}",
-            "--service-account-issuer=https://kubernetes.default.svc",
-            f"--token-auth-file={tokens}",
-            "--authorization-mode=Node,RBAC",
-            "--allow-privileged",
-            # By a namespace's annotations its pods come to a NodeAgent's node.
-            "--enable-admission-plugins=PodNodeSelector,PodTolerationRestriction",
-            # Nobody would answer there: the Service's address leads nowhere on this machine.
-            "--endpoint-reconciler-type=none",
-        ]
-        if self.cluster.audit_log:
-            policy.write_text(AUDIT_POLICY)
-            command += [
-                f"--audit-policy-file={policy}",
-                f"--audit-log-path={self.cluster.audit_log}",
-                # In the file before the answer is sent, so that a test reads what it did.
-                "--audit-log-mode=blocking",
-            ]
-        return [*command, *self._apiserver_flags]
+    def _write_tokens(self) -> Path:
+        path = self.folder / "tokens.csv"
+        path.touch(mode=0o600)
+        lines = (f'{self._tokens[user]},{user},{user},"{USERS[user]}"' for user in USERS)
+        path.write_text("\n".join(lines))
+        return path
 
-    def _make_controller(self, name: str, *flags: str) -> Component:
-        port = free_port()
-        kubeconfig = self._kubeconfig(f"system:{name}")
-        command: list[str | Path] = [
-            binaries.path(name),
-            f"--kubeconfig={kubeconfig}",
-            f"--authentication-kubeconfig={kubeconfig}",
-            f"--authorization-kubeconfig={kubeconfig}",
-            f"--bind-address={ADDRESS}",
-            f"--secure-port={port}",
-            f"--tls-cert-file={self._certificates.serving}",
-            f"--tls-private-key-file={self._certificates.serving_key}",
-            "--leader-elect=false",
-            *flags,
-        ]
-        return self._make(name, command, f"https://{ADDRESS}:{port}", "/healthz")
+    def _make_client(
+        self, name: str, command: Callable[[Path, int, Certificates, int], commands.Command]
+    ) -> Component:
+        port, kubeconfig = free_port(), self._kubeconfig(f"system:{name}")
+        words = command(kubeconfig, port, self._certificates, self._requests_per_second)
+        return self._make(name, words, f"https://{ADDRESS}:{port}", "/healthz")
 
     def _make_kwok(self) -> Component:
         port = free_port()
