@@ -92,11 +92,13 @@ class Poller:
         self._timers.pop(key, None)
         task = asyncio.get_running_loop().create_task(self._ask(key))
         self._asking[key] = task
-        task.add_done_callback(lambda _: self._asking.pop(key, None))
 
     async def _ask(self, key: Key) -> None:
-        async with self._turns:
-            await self._ask_pod(key)
+        try:
+            async with self._turns:
+                await self._ask_pod(key)
+        finally:
+            del self._asking[key]
         # Whatever was said, the next reconcile sets the next time.
         self._changed(key)
 
