@@ -7,6 +7,7 @@ import pytest
 import requests
 
 from e2e.cluster.cluster import Cluster
+from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.node import NodeAgent
 from e2e.cluster.processes import wait_until
 
@@ -242,6 +243,24 @@ def test_other_pods_keep_off_the_node(kubectl, agent, cluster):
     other("wait", "pod/p", "--for=condition=Ready", f"--timeout={SECONDS}s")
     assert other.json("get", "pod", "p")["spec"]["nodeName"].startswith("kwok-")
     other("delete", "namespace", other.namespace, "--wait=false")
+
+
+def test_pods_go_on_while_the_api_server_is_away():
+    with ControlPlane() as plane, NodeAgent(plane.cluster) as agent:
+        kubectl = plane.cluster.kubectl()
+        agent.take("default")
+        count = "import itertools, time\nfor n in itertools.count(): print(n), time.sleep(0.1)"
+        spec = {"containers": [container(["python", "-uc", count])]}
+        run_pod(kubectl, spec | {"terminationGracePeriodSeconds": 1})
+        wait_for_pod(kubectl, lambda s: s.get("phase") == "Running", "the pod runs")
+        plane.apiserver.kill()
+        before = agent.logs()
+        wait_until(lambda: len(agent.logs()) > len(before) + 20, SECONDS, "the pod goes on")
+        plane.apiserver.start()
+        plane.apiserver.wait_ready()
+        kubectl("delete", "pod", "p", f"--timeout={SECONDS}s")
+        # One run only: it was not started again.
+        assert agent.logs().count("---") == 1
 
 
 def test_only_a_control_plane_of_ours_gets_a_node(cluster, tmp_path):
