@@ -1,0 +1,170 @@
+"""Least privilege: a whole life of an experiment uses each right of the chart, and no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from audit import granted, refused, requests_of, used
+from chart_tools import render
+from operator_process import OperatorProcess
+from test_chart_installing import EXAMPLE, chart_flags, install, may_do
+
+from e2e.cluster.cluster import Kubectl
+from e2e.cluster.control_plane import ControlPlane
+from e2e.cluster.processes import wait_until
+from greenroom_operator.kinds import CHILDREN
+
+NAME = "cartpole-dqn"
+ACCOUNT = "greenroom-operator"
+
+
+def roles(manifests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The operator's own roles; those for users are named after the resource."""
+    return [
+        manifest
+        for manifest in manifests
+        if manifest["kind"] in ("Role", "ClusterRole")
+        and "rlexperiments" not in manifest["metadata"]["name"]
+    ]
+
+
+@pytest.mark.parametrize("settings", [(), ("singleNamespace=true",)], ids=["cluster", "namespace"])
+def test_each_right_is_used_and_none_is_missing(
+    plane: ControlPlane, tmp_path: Path, settings: tuple[str, ...]
+) -> None:
+    install(plane.cluster, "replicas=0", *settings)
+    # With the namespace's restricted Pod Security Standard, for children too.
+    kubectl = plane.cluster.kubectl("system")
+    account = plane.cluster.kubeconfig_for("system", ACCOUNT)
+    operator = OperatorProcess(account, None, tmp_path / "log", chart_flags(*settings)).start()
+    try:
+        operator.wait_leading()
+        live(kubectl)
+        lease_is_renewed(plane)
+    finally:
+        operator.stop()
+    operator.check()
+
+    assert plane.cluster.audit_log is not None
+    entries = requests_of(plane.cluster.audit_log, "system", ACCOUNT)
+    assert refused(entries) == set()
+    assert used(entries) == granted(roles(render(*settings)))
+
+
+def live(kubectl: Kubectl) -> None:
+    """An experiment is made, grown, tampered with, finished, and removed by its TTL."""
+    experiment = yaml.safe_load(EXAMPLE.read_text())
+    experiment["spec"]["replay"]["storage"] = {"size": "1Gi"}
+    kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(experiment))
+    wait_until(lambda: requested(kubectl, f"data-{NAME}-replay-0") == "1Gi", 30, "it is made")
+
+    patch(kubectl, {"spec": {"replay": {"storage": {"size": "2Gi"}}}})
+    wait_until(lambda: requested(kubectl, f"data-{NAME}-replay-0") == "2Gi", 30, "it has grown")
+
+    kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(strays(kubectl)))
+    wait_until(lambda: not stray_names(kubectl), 30, "what is not planned is gone")
+
+    patch(kubectl, {"spec": {"ttlSecondsAfterFinished": 1}})
+    ended = {"completionTime": "2026-01-01T00:00:00Z", "phase": "Succeeded"}
+    condition = {"type": "Succeeded", "status": "True", "reason": "StopConditionMet"}
+    times = {"lastTransitionTime": "2026-01-01T00:00:00Z", "message": "so says the test"}
+    patch(kubectl, {"status": ended | {"conditions": [condition | times]}}, "--subresource=status")
+    wait_until(lambda: not kubectl("get", "rlx", "--output=name"), 60, "its TTL has passed")
+
+
+def lease_is_renewed(plane: ControlPlane) -> None:
+    kubectl = plane.cluster.kubectl("system")
+
+    def renewed() -> str:
+        return str(kubectl.json("get", "lease", ACCOUNT)["spec"]["renewTime"])
+
+    before = renewed()
+    wait_until(lambda: renewed() != before, 30, "the Lease is renewed")
+
+
+def patch(kubectl: Kubectl, change: dict[str, Any], *options: str) -> None:
+    kubectl("patch", "rlx", NAME, "--type=merge", f"--patch={yaml.safe_dump(change)}", *options)
+
+
+def requested(kubectl: Kubectl, claim: str) -> str:
+    path = "--output=jsonpath={.spec.resources.requests.storage}"
+    return kubectl("get", "pvc", claim, path, "--ignore-not-found")
+
+
+def strays(kubectl: Kubectl) -> list[dict[str, Any]]:
+    """One child of each kind that is pruned, as an older operator might have left it."""
+    owner = kubectl.json("get", "rlx", NAME)
+    metadata = {
+        "name": "stray",
+        "labels": {
+            "app.kubernetes.io/managed-by": "greenroom-operator",
+            "greenroom.dev/experiment": NAME,
+        },
+        "ownerReferences": [
+            {
+                "apiVersion": owner["apiVersion"],
+                "kind": owner["kind"],
+                "name": NAME,
+                "uid": owner["metadata"]["uid"],
+                "controller": True,
+            }
+        ],
+    }
+    selector = {"matchLabels": {"stray": "yes"}}
+    template = {
+        "metadata": {"labels": {"stray": "yes"}},
+        "spec": {"containers": [{"name": "worker", "image": "none"}]},
+    }
+    specs: dict[str, dict[str, Any]] = {
+        "ConfigMap": {},
+        "Service": {"spec": {"ports": [{"port": 1}]}},
+        "Deployment": {"spec": {"replicas": 0, "selector": selector, "template": template}},
+        "StatefulSet": {
+            "spec": {
+                "replicas": 0, "selector": selector, "template": template, "serviceName": "none",
+            }
+        },
+        "PodDisruptionBudget": {"spec": {"selector": selector}},
+        "NetworkPolicy": {"spec": {"podSelector": selector}},
+        "PodMonitor": {"spec": {"selector": selector, "podMetricsEndpoints": []}},
+    }  # fmt: skip
+    return [
+        {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": metadata,
+            **specs[kind.kind],
+        }
+        for kind in CHILDREN
+        if kind.prunable
+    ]
+
+
+def stray_names(kubectl: Kubectl) -> str:
+    kinds = ",".join(f"{kind.plural}.{kind.group}".rstrip(".") for kind in CHILDREN)
+    return "\n".join(
+        line for line in kubectl("get", kinds, "--output=name").splitlines() if "/stray" in line
+    )
+
+
+def test_the_account_may_do_no_more(plane: ControlPlane) -> None:
+    """By the API server's own answers, for what would hurt most."""
+    install(plane.cluster, "replicas=0", "singleNamespace=true")
+    kubectl = plane.cluster.kubectl()
+    me = f"--as=system:serviceaccount:system:{ACCOUNT}"
+    for verb, resource, *place in (
+        ("get", "secrets"), ("list", "secrets"), ("delete", "secrets"), ("patch", "secrets"),
+        ("create", "pods"), ("delete", "pods"), ("create", "pods/exec"), ("get", "pods/log"),
+        ("delete", "persistentvolumeclaims"), ("create", "serviceaccounts/token"),
+        ("create", "rolebindings"), ("escalate", "roles"),
+        ("update", "rlexperiments.greenroom.dev"), ("update", "leases", "another"),
+        ("get", "nodes"), ("list", "namespaces"),
+        ("patch", "customresourcedefinitions"),
+    ):  # fmt: skip
+        assert not may_do(kubectl, verb, "/".join([resource, *place]), me, "--namespace=system")
+    assert may_do(kubectl, "create", "deployments", me, "--namespace=system")
+    assert not may_do(kubectl, "create", "deployments", me, "--namespace=default")
+    assert not may_do(kubectl, "list", "pods", me, "--all-namespaces")
