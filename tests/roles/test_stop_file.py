@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import uuid
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def mount(folder: Path, what: str) -> Path:
     """A file as a ConfigMap's volume has it: behind a link that is replaced as a whole."""
-    version = folder / f"version-{len(list(folder.iterdir()))}"
+    version = folder / f"version-{uuid.uuid4().hex}"
     version.mkdir()
     (version / "experiment.yaml").write_text(what)
     link = folder / "..data.new"

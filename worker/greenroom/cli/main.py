@@ -11,6 +11,7 @@ from rich.console import Console
 from greenroom import __version__
 from greenroom.cli.agents import agents
 from greenroom.cli.eval import evaluate
+from greenroom.cli.fetch import fetch
 from greenroom.cli.plot import plot
 from greenroom.cli.role import role
 from greenroom.cli.role_training import actor, evaluator, learner, seed
@@ -34,6 +35,7 @@ app.command()(validate)
 app.command(name="eval")(evaluate)
 app.command()(plot)
 app.command()(agents)
+app.command()(fetch)
 for training_role in (learner, actor, evaluator, seed):
     role.command()(training_role)
 app.add_typer(role)

@@ -181,7 +181,6 @@ def evaluator(
 
 
 def seed(
-    experiment: Experiment,
     source: Annotated[
         Path,
         typer.Option(metavar="DIR", help="The run to go on from; only read.", show_default=False),
@@ -195,6 +194,15 @@ def seed(
             show_default=False,
         ),
     ],
+    experiment: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=settings.EXPERIMENT,
+            metavar="FILE",
+            help="The experiment that the checkpoint must fit; without it the learner finds out.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Have a new run go on from another one's newest checkpoint, before its learner starts.
 
@@ -207,7 +215,7 @@ def seed(
     from greenroom_api import load_experiment
 
     log_to_stderr()
-    loaded = load_experiment(experiment)
+    loaded = None if experiment is None else load_experiment(experiment)
     if not RunDirectory(source).begun:
         raise ConfigurationError(f"A run goes on from a run. Got: {source}, which is none.")
     try:

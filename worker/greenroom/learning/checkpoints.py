@@ -190,15 +190,16 @@ class CheckpointStore:
         return Checkpoint(path, manifest["counts"], parts)
 
 
-def check_checkpoint(path: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the manifest of a checkpoint that is whole and of this experiment.
+def check_checkpoint(path: Path, identity: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the manifest of a checkpoint that is whole and of this experiment (None: of any).
 
     Raises:
         CheckpointMismatch: it belongs to another experiment.
         CheckpointError: it is not whole.
     """
     manifest = _read_manifest(path)
-    differences = list(_differences(manifest["identity"], json.loads(json.dumps(identity))))
+    wanted = manifest["identity"] if identity is None else json.loads(json.dumps(identity))
+    differences = list(_differences(manifest["identity"], wanted))
     if differences:
         raise CheckpointMismatch(
             f"{path} belongs to another experiment; to resume, these must be equal. "

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from greenroom.errors import CheckpointError, CheckpointMismatch
 from greenroom.learning.checkpoints import check_checkpoint, checkpoint_folders
@@ -22,12 +23,17 @@ logger = logging.getLogger(__name__)
 STAGED: Final = ".seeding"
 
 
-def seed_run(experiment: RLExperiment, source: Path, directory: Path) -> str | None:
+def seed_run(experiment: RLExperiment | None, source: Path, directory: Path) -> str | None:
     """Make ``directory`` a run that goes on from the newest checkpoint of ``source``.
 
     Its counts go on, and its metrics; its end, if it has ended, is not taken over. The
     source is only read, and must not be written meanwhile. A copy that was cut short begins
     anew at the next call.
+
+    Args:
+        experiment: that the checkpoint must fit; None leaves that to the learner.
+        source: the other run.
+        directory: of the new one.
 
     Returns:
         The checkpoint's name; None if ``directory`` is a run already.
@@ -41,7 +47,8 @@ def seed_run(experiment: RLExperiment, source: Path, directory: Path) -> str | N
     if target.begun:
         return None
     run = RunDirectory.open(source)
-    checkpoint = _newest_whole(run, experiment)
+    wanted = None if experiment is None else identity(experiment)
+    checkpoint = _newest_whole(run, wanted)
     staged = RunDirectory(directory / STAGED)
     with disk_errors(directory):
         shutil.rmtree(staged.path, ignore_errors=True)
@@ -51,7 +58,7 @@ def seed_run(experiment: RLExperiment, source: Path, directory: Path) -> str | N
         staged.counts.write_bytes(counts_to_lines({BASE: counts}))
         if run.metrics_jsonl.exists():
             shutil.copy2(run.metrics_jsonl, staged.metrics_jsonl)
-        check_checkpoint(staged.checkpoints / checkpoint.name, identity(experiment))
+        check_checkpoint(staged.checkpoints / checkpoint.name, wanted)
         for path in staged.path.rglob("*"):
             _flush(path)
         for path in staged.path.iterdir():
@@ -62,11 +69,11 @@ def seed_run(experiment: RLExperiment, source: Path, directory: Path) -> str | N
     return checkpoint.name
 
 
-def _newest_whole(run: RunDirectory, experiment: RLExperiment) -> Path:
+def _newest_whole(run: RunDirectory, wanted: Mapping[str, Any] | None) -> Path:
     damaged: list[str] = []
     for path in reversed(checkpoint_folders(run.checkpoints)):
         try:
-            check_checkpoint(path, identity(experiment))
+            check_checkpoint(path, wanted)
         except CheckpointMismatch:
             raise
         except CheckpointError as error:
