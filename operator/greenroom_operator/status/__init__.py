@@ -1,16 +1,18 @@
 """What an experiment's status says: a pure function of spec, observation and previous status.
 
-status = make_status(experiment, observed, decision)
+The same observation gives the same status again, so that nothing is written at rest.
 
-making      the whole of it, and what is latched
-conditions  Ready, Progressing, Suspended, Succeeded, Failed, ReplayStalled
-progress    counts, rates and the checkpoint; how often they change
-situation   what conditions are made of
-suspended   Suspended, and what is said while pods leave
-stalled     ReplayStalled
-images      which images an experiment keeps
-invalid     of an experiment that cannot be read
-events      what a change of status tells people
+    status = make_status(experiment, observed, decision)
+
+    making      the whole of it, and what is latched
+    conditions  Ready, Progressing, Suspended, Succeeded, Failed, ReplayStalled
+    progress    counts, rates and the checkpoint; how often they change
+    situation   what conditions are made of
+    suspended   Suspended, and what is said while pods leave
+    stalled     ReplayStalled
+    images      which images an experiment keeps
+    invalid     of an experiment that cannot be read
+    events      what a change of status tells people
 """
 
 from greenroom_operator.status.events import Event, events

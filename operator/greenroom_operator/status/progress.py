@@ -118,9 +118,10 @@ def _rate(value: float | None) -> float | None:
 
 def _rounded(value: float | None, digits: int) -> float | None:
     """Return a number with so many significant digits, None if it is not finite."""
-    if value is None or not math.isfinite(value):
+    if value is None:
         return None
-    return float(f"{value:.{digits}g}")
+    rounded = float(f"{value:.{digits}g}")
+    return rounded if math.isfinite(rounded) else None
 
 
 def _checkpoint(experiment: Experiment, observed: Observed) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def test_a_new_operator_writes_nothing_before_it_has_asked():
     assert status_of(experiment(stalled), seen(all_pods(), ALL, now=after(500))) == stalled
 
 
-@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -1.0])
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), 1.7976e308, -1.0])
 def test_numbers_that_the_schema_refuses_are_unknown(odd):
     status = heard(running_status(), 40, environment_steps_per_second=odd, samples_per_insert=odd)
     assert "environmentStepsPerSecond" not in status
