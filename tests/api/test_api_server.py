@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -44,12 +45,26 @@ class Try(Protocol):
     def __call__(self, document: dict[str, Any]) -> tuple[dict[str, Any] | None, str]: ...
 
 
+def patiently(kubectl: Kubectl, *arguments: str) -> str:
+    """A command's words; the server serves and publishes a new definition a moment later."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return kubectl(*arguments)
+        except KubectlError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
 @pytest.fixture(scope="module")
 def admin(cluster: Cluster) -> Kubectl:
     """kubectl on a cluster that knows RLExperiments."""
     kubectl = cluster.kubectl()
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-    kubectl("wait", "--for=condition=Established", f"crd/{PLURAL}.{GROUP}", "--timeout=30s")
+    patiently(
+        kubectl, "wait", "--for=condition=Established", f"crd/{PLURAL}.{GROUP}", "--timeout=30s"
+    )
     return kubectl
 
 
@@ -121,15 +136,17 @@ def test_the_definition_is_accepted_as_structural(admin: Kubectl) -> None:
     assert len(json.dumps(stored)) < 600_000
 
 
+def explained(kubectl: Kubectl, field: str) -> str:
+    return " ".join(patiently(kubectl, "explain", field).split())
+
+
 def test_explain_reads_as_documentation(admin: Kubectl) -> None:
-    said = " ".join(admin("explain", "rlx.spec.replay.samplesPerInsert").split())
+    said = explained(admin, "rlx.spec.replay.samplesPerInsert")
     assert "FIELD: samplesPerInsert <number>" in said
     assert "How often an item is sampled on average." in said
-    assert "partial PodTemplateSpec" in " ".join(
-        admin("explain", "rlx.spec.actors.podTemplate").split()
-    )
-    assert "nodeSelector" in admin("explain", "rlx.spec.actors.podTemplate.spec")
-    assert "the other one waits for" in " ".join(admin("explain", "rlx.status").split())
+    assert "partial PodTemplateSpec" in explained(admin, "rlx.spec.actors.podTemplate")
+    assert "nodeSelector" in explained(admin, "rlx.spec.actors.podTemplate.spec")
+    assert "the other one waits for" in explained(admin, "rlx.status")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("*.yaml")), ids=str)
