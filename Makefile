@@ -13,6 +13,7 @@ demo: .venv/synced
 	$(RUN) greenroom run examples/cartpole-dqn.yaml
 
 test: check .venv/synced
+	$(RUN) python -m e2e.cluster build
 	$(RUN) pytest -n auto
 
 # Fast gates first: formatting, lint, types, layering.
@@ -24,6 +25,7 @@ check: .venv/synced
 
 # What people run all day: without whole trainings and runs as processes.
 unit: .venv/synced
+	$(RUN) python -m e2e.cluster build
 	$(RUN) pytest -n auto -m "not slow"
 
 format: .venv/synced
@@ -43,6 +45,7 @@ benchmark: .venv/synced
 	$(RUN) python benchmarks/variables.py
 	$(RUN) --group benchmarks python benchmarks/impala_cartpole.py
 	$(RUN) python benchmarks/actors_scaling.py
+	$(RUN) python -m benchmarks.operator_load
 
 .venv/synced: $(UV) pyproject.toml uv.lock crds/pyproject.toml worker/pyproject.toml operator/pyproject.toml
 	$(UV) sync --frozen --python $(PYTHON)

@@ -15,7 +15,7 @@ from greenroom_operator.cache import Cache, Family, KeptChild
 from greenroom_operator.client import Api
 from greenroom_operator.errors import ApiRefused, NotFound
 from greenroom_operator.experiment import Experiment
-from greenroom_operator.kinds import BY_NAME, WORKLOADS, Kind
+from greenroom_operator.kinds import BY_NAME, EXPERIMENT, WORKLOADS, Kind
 from greenroom_operator.names import APPLIED, INPUTS, OWNER
 from greenroom_operator.observed import ChildKey, Manifest
 from greenroom_operator.projection import owner_of
@@ -31,8 +31,8 @@ class Applied:
     """What was done.
 
     Attributes:
-        created, restored, deleted: children that were made, put back after a change by hand,
-            and pruned.
+        created, restored, deleted: children that were made for a new experiment, put back after
+            somebody changed or deleted them, and pruned.
         refused: what the API server answered, by child.
     """
 
@@ -65,6 +65,8 @@ class Applier:
         """
         applied = Applied()
         family = self._cache.family(experiment.key)
+        if not await self._still_there(experiment, family, manifests):
+            return applied
         for manifest in manifests:
             kind = BY_NAME[manifest["kind"]]
             key = kind.kind, manifest["metadata"]["name"]
@@ -74,6 +76,22 @@ class Applier:
                 applied.refused[key] = str(error)
         await self._prune(experiment, family, manifests, applied)
         return applied
+
+    async def _still_there(
+        self, experiment: Experiment, family: Family, manifests: Sequence[Manifest]
+    ) -> bool:
+        """Return whether an experiment is there whose children are missing.
+
+        Of an experiment that was deleted, the end of its children may be told before its own.
+        """
+        keys = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}
+        if _is_new(experiment) or keys <= family.children.keys():
+            return True
+        try:
+            metadata = await self._api.metadata(EXPERIMENT, *experiment.key)
+        except NotFound:
+            return False
+        return metadata["uid"] == experiment.uid and "deletionTimestamp" not in metadata
 
     async def _child(
         self,
@@ -103,7 +121,7 @@ class Applier:
         else:
             body = await self._api.merge(kind, experiment.namespace, key[1], patch)
         if kept is None:
-            applied.created.append(key)
+            (applied.created if _is_new(experiment) else applied.restored).append(key)
         elif kept.child.applied == _digest_of(manifest) and kept.child.replicas == _replicas(
             manifest
         ):
@@ -139,6 +157,11 @@ class Applier:
             if key not in planned and ours and not child.deleting:
                 await self._api.delete(kind, experiment.namespace, key[1], uid=child.uid)
                 applied.deleted.append(key)
+
+
+def _is_new(experiment: Experiment) -> bool:
+    """Return whether no reconcile of it has ended yet."""
+    return "conditions" not in experiment.status
 
 
 def _difference(kept: KeptChild | None, manifest: Manifest) -> Manifest | None:

@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio import config as kubernetes_config
@@ -162,9 +165,7 @@ class Api:
         seconds: float,
         verb: str,
     ) -> Object:
-        authorization = await self._configuration.get_api_key_with_prefix("BearerToken")
-        if authorization:
-            headers["Authorization"] = authorization
+        headers |= await credentials(self._configuration)
         code = "cancelled"
         try:
             async with self._session.request(
@@ -194,7 +195,7 @@ class Api:
 
 @asynccontextmanager
 async def connected(count: Count = lambda verb, code: None) -> AsyncIterator[Api]:
-    """Connect as kubectl would: by ``KUBECONFIG``, else ``~/.kube/config``, else in a pod.
+    """Connect as a pod does inside one, else by ``KUBECONFIG``, else ``~/.kube/config``.
 
     Raises:
         OperatorError: there is no configuration, or it cannot be read.
@@ -204,24 +205,33 @@ async def connected(count: Count = lambda verb, code: None) -> AsyncIterator[Api
         yield Api(configuration, session, count)
 
 
-async def load_configuration() -> Configuration:
-    """Return where the API server is and how to log in there; in a pod, that of the pod.
+async def load_configuration(kubeconfig: str | None = None) -> Configuration:
+    """Return where the API server is and how to log in there.
+
+    Args:
+        kubeconfig: path; without it as `connected` says.
 
     Raises:
         OperatorError: there is no configuration, or it cannot be read.
     """
     configuration = Configuration()
     try:
-        try:
+        if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
             kubernetes_config.load_incluster_config(client_configuration=configuration)
-        except kubernetes_config.ConfigException:
-            await kubernetes_config.load_kube_config(client_configuration=configuration)
+        else:
+            await kubernetes_config.load_kube_config(kubeconfig, client_configuration=configuration)
     except (kubernetes_config.ConfigException, OSError) as error:
         raise OperatorError(
             f"The operator needs a service account or a kubeconfig that works. Got: {error}"
         ) from error
     configuration.host = configuration.host.rstrip("/")
     return configuration
+
+
+async def credentials(configuration: Configuration) -> dict[str, str]:
+    """Return the headers that log in; tokens of pods and of plugins are renewed by this."""
+    token = await configuration.get_api_key_with_prefix("BearerToken")
+    return {"Authorization": token} if token else {}
 
 
 def open_session(
@@ -244,11 +254,18 @@ def open_session(
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=context),
         headers={"User-Agent": FIELD_MANAGER, **(headers or {})},
-        proxy=configuration.proxy,
+        proxy=configuration.proxy or _proxy_of_environment(configuration.host),
         read_bufsize=2**21,
         trace_configs=traces,
-        trust_env=True,
     )
+
+
+def _proxy_of_environment(url: str) -> str | None:
+    """Return the proxy for a URL; aiohttp would look it up, in a thread, at each request."""
+    parts = urlsplit(url)
+    if parts.hostname is None or proxy_bypass(parts.hostname):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 def _error(

@@ -41,7 +41,7 @@ def make_registry(
     )(_experiment_handler(cache, queue, relisted))
     for kind in (*CHILDREN, POD):
         kopf.on.event(kind.group, kind.version, kind.plural, id=kind.plural, registry=registry)(
-            _child_handler(kind, cache, queue)
+            _child_handler(kind, cache, queue, relisted)
         )
     return registry
 
@@ -61,6 +61,7 @@ def make_settings(*, namespaced: bool) -> kopf.OperatorSettings:
     settings.queueing.idle_timeout = 0.1
     settings.execution.max_workers = 1
     settings.persistence.diffbase_storage = _NoDiffs()
+    settings.persistence.progress_storage = _NoProgress()
     settings.persistence.consistency_timeout = 0
     for kind in (*CHILDREN, POD):
         place = kind.group, kind.version, kind.plural
@@ -71,10 +72,10 @@ def make_settings(*, namespaced: bool) -> kopf.OperatorSettings:
 def _experiment_handler(cache: Cache, queue: WorkQueue, relisted: Callable[[], None]) -> Handler:
     async def on_experiment(event: dict[str, Any], **_: Any) -> None:
         kind, body = event["type"], event["object"]
+        if kind is None:
+            relisted()
         key: Key = body["metadata"]["namespace"], body["metadata"]["name"]
         before = cache.stored(key)
-        if kind is None and before is not None:
-            relisted()
         if cache.experiment(kind, body) is None:
             return
         changed = before is not None and before.generation != body["metadata"]["generation"]
@@ -83,15 +84,19 @@ def _experiment_handler(cache: Cache, queue: WorkQueue, relisted: Callable[[], N
     return on_experiment
 
 
-def _child_handler(kind: Kind, cache: Cache, queue: WorkQueue) -> Handler:
+def _child_handler(
+    kind: Kind, cache: Cache, queue: WorkQueue, relisted: Callable[[], None]
+) -> Handler:
     async def on_child(event: dict[str, Any], **_: Any) -> None:
         body = event["object"]
+        if event["type"] is None:
+            relisted()
         if kind is POD:
             key = cache.pod(event["type"], body)
         else:
             key = cache.child(kind, event["type"], body)
         if key is not None:
-            queue.add(key, Urgency.NEW)
+            queue.settle(key)
 
     return on_child
 
@@ -107,3 +112,22 @@ class _NoDiffs(kopf.DiffBaseStorage):
 
     def store(self, **_: Any) -> None:
         """Store nothing."""
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Keeps kopf from looking for the progress of handlers that nobody has."""
+
+    def fetch(self, **_: Any) -> kopf.ProgressRecord | None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Store nothing."""
+
+    def purge(self, **_: Any) -> None:
+        """Nothing was stored."""
+
+    def touch(self, **_: Any) -> None:
+        """Nothing is waited for."""
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence

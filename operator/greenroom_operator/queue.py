@@ -28,6 +28,8 @@ from typing import Final
 
 from greenroom_operator.experiment import Key
 
+# Events of one experiment come in flocks; a reconcile for each would see half of it each time.
+SETTLE_SECONDS: Final = 0.05
 FIRST_BACKOFF: Final = 0.5
 LONGEST_BACKOFF: Final = 60.0
 
@@ -53,6 +55,7 @@ class WorkQueue:
         self._waiting: dict[Key, tuple[int, int, Key]] = {}
         self._working: set[Key] = set()
         self._again: dict[Key, Urgency] = {}
+        self._settling: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
         self._arrived = asyncio.Event()
@@ -72,6 +75,13 @@ class WorkQueue:
         place = self._waiting[key] = (urgency, next(self._order), key)
         heapq.heappush(self._heap, place)
         self._arrived.set()
+
+    def settle(self, key: Key) -> None:
+        """Have a key worked on as soon as what moves its experiment has settled a little."""
+        if key not in self._waiting and key not in self._settling:
+            loop = asyncio.get_running_loop()
+            self._settling.add(key)
+            loop.call_later(SETTLE_SECONDS, self._settled, key)
 
     def add_later(self, key: Key, seconds: float) -> None:
         """Have a key worked on in so many seconds, unless it is told another time before."""
@@ -132,6 +142,10 @@ class WorkQueue:
         again = self._again.pop(key, None)
         if again is not None:
             self.add(key, again)
+
+    def _settled(self, key: Key) -> None:
+        self._settling.discard(key)
+        self.add(key, Urgency.NEW)
 
     def _due(self, key: Key) -> None:
         self._timers.pop(key, None)

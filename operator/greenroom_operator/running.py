@@ -14,7 +14,7 @@ import kopf
 from kubernetes.aio.client import Configuration
 
 from greenroom_operator.cache import Cache
-from greenroom_operator.client import Api, load_configuration, open_session
+from greenroom_operator.client import Api, credentials, load_configuration, open_session
 from greenroom_operator.controller import Controller
 from greenroom_operator.errors import ApiRefused, ApiUnavailable, NotFound, OperatorError
 from greenroom_operator.events import EventPoster
@@ -174,8 +174,7 @@ async def _watch(
     registry = make_registry(cache, queue, synchronizer.want)
 
     async def login(**_: Any) -> kopf.AiohttpSession:
-        authorization = await configuration.get_api_key_with_prefix("BearerToken")
-        headers = {"Authorization": authorization} if authorization else {}
+        headers = await credentials(configuration)
         return kopf.AiohttpSession(
             server=configuration.host,
             aiohttp_session=open_session(configuration, headers=headers, traces=[health.trace()]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Final
 
 from greenroom_operator.cache import Cache
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 # Lists come in with the events of the same moment; one comparison does for them all.
 SETTLE_SECONDS: Final = 5.0
+# kopf's own first lists, right after ours, say nothing new.
+FIRST_LISTS_SECONDS: Final = 60.0
 
 
 class Synchronizer:
@@ -45,10 +48,12 @@ class Synchronizer:
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
         self._seconds = seconds
         self._wanted = asyncio.Event()
+        self._began = time.monotonic()
 
     def want(self) -> None:
-        """Have a comparison made soon."""
-        self._wanted.set()
+        """Have a comparison made soon, since a kind was listed anew."""
+        if time.monotonic() - self._began > FIRST_LISTS_SECONDS:
+            self._wanted.set()
 
     async def run(self) -> None:
         """Compare now and then, for ever."""
