@@ -119,6 +119,29 @@ def test_another_experiments_checkpoint_is_refused_by_name(tmp_path: Path) -> No
         store(tmp_path, identity=other).load_newest()
 
 
+def test_edited_hyperparameters_are_told_where_edits_are_allowed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save(store(tmp_path), 10)
+    other = {"agent": {"dqn": {"learningRate": 0.5}}, "seed": 0}
+    with caplog.at_level("INFO"):
+        CheckpointStore(tmp_path, 3, other, edits=True).load_newest()
+    assert "spec.agent.dqn.learningRate is 0.001 in the checkpoint and 0.5 here" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"agent": {"impala": {}}, "seed": 0}, {"agent": IDENTITY["agent"], "seed": 1}],
+    ids=["agent", "seed"],
+)
+def test_another_run_is_refused_even_where_edits_are_allowed(
+    other: dict[str, object], tmp_path: Path
+) -> None:
+    save(store(tmp_path), 10)
+    with pytest.raises(CheckpointMismatch, match="belongs to another experiment"):
+        CheckpointStore(tmp_path, 3, other, edits=True).load_newest()
+
+
 def test_what_was_not_finished_is_swept_away(tmp_path: Path) -> None:
     save(store(tmp_path), 10)
     unfinished = tmp_path / ".writing-000001-step-20"

@@ -140,10 +140,16 @@ def test_a_damaged_checkpoint_is_passed_over(source: Path, tmp_path: Path) -> No
 def test_another_agent_or_environment_is_refused_as_resume_does(
     source: Path, tmp_path: Path
 ) -> None:
-    other = experiment(agent=dqn(batchSize=16))
-    with pytest.raises(CheckpointMismatch, match=r"batchSize is 8 in the checkpoint and 16 here"):
+    other = experiment(environment={"gymnasium": {"id": "Acrobot-v1"}})
+    with pytest.raises(
+        CheckpointMismatch, match=r"id is 'CartPole-v1' in the .* 'Acrobot-v1' here"
+    ):
         seed_run(other, source, tmp_path / "run")
     assert not RunDirectory(tmp_path / "run").begun
+
+
+def test_hyperparameters_may_differ(source: Path, tmp_path: Path) -> None:
+    assert seed_run(experiment(agent=dqn(batchSize=16)), source, tmp_path / "run")
 
 
 def test_pods_and_volumes_may_differ(source: Path, tmp_path: Path) -> None:

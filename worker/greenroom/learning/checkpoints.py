@@ -83,13 +83,18 @@ class CheckpointStore:
         keep: how many of the newest to keep, at least 1.
         identity: what an experiment must not change when it resumes, as JSON values;
             a checkpoint with another is refused.
+        edits: whether hyperparameters may have been edited since a checkpoint was written;
+            then only another environment, seed or kind of agent is refused.
     """
 
-    def __init__(self, directory: Path, keep: int, identity: Mapping[str, Any]) -> None:
+    def __init__(
+        self, directory: Path, keep: int, identity: Mapping[str, Any], *, edits: bool = False
+    ) -> None:
         assert keep >= 1, keep
         self._directory = directory
         self._keep = keep
         self._identity = json.loads(json.dumps(identity))
+        self._edits = edits
         try:
             directory.mkdir(parents=True, exist_ok=True)
             for leftover in directory.glob(f"{TEMPORARY_PREFIX}*"):
@@ -182,7 +187,7 @@ class CheckpointStore:
         _fsync(folder)
 
     def _load(self, path: Path) -> Checkpoint:
-        manifest = check_checkpoint(path, self._identity)
+        manifest = check_checkpoint(path, self._identity, edits=self._edits)
         try:
             parts = {name: read_state(path, name) for name in manifest["parts"]}
         except (OSError, ValueError, KeyError) as error:
@@ -190,8 +195,14 @@ class CheckpointStore:
         return Checkpoint(path, manifest["counts"], parts)
 
 
-def check_checkpoint(path: Path, identity: Mapping[str, Any] | None) -> dict[str, Any]:
+def check_checkpoint(
+    path: Path, identity: Mapping[str, Any] | None, *, edits: bool = False
+) -> dict[str, Any]:
     """Return the manifest of a checkpoint that is whole and of this experiment (None: of any).
+
+    Args:
+        path: of its folder.
+        identity, edits: see `CheckpointStore`.
 
     Raises:
         CheckpointMismatch: it belongs to another experiment.
@@ -200,6 +211,9 @@ def check_checkpoint(path: Path, identity: Mapping[str, Any] | None) -> dict[str
     manifest = _read_manifest(path)
     wanted = manifest["identity"] if identity is None else json.loads(json.dumps(identity))
     differences = list(_differences(manifest["identity"], wanted))
+    if edits and differences:
+        logger.info("edited since %s was written: %s", path.name, "; ".join(differences))
+        differences = list(_differences(_fixed(manifest["identity"]), _fixed(wanted)))
     if differences:
         raise CheckpointMismatch(
             f"{path} belongs to another experiment; to resume, these must be equal. "
@@ -269,6 +283,20 @@ def _verify(path: Path, expected: Mapping[str, Any]) -> None:
             f"{path} must have {expected['bytes']} bytes with SHA-256 {expected['sha256'][:12]}. "
             f"Got: {size} bytes with {digest[:12]}."
         )
+
+
+def _fixed(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of an identity that no edit may change: else it is another run.
+
+    Whether edited hyperparameters fit is seen when the parts are restored: a network of
+    other shapes is refused there.
+    """
+    agent = sorted(identity.get("agent", {}))
+    return {
+        "environment": identity.get("environment"),
+        "seed": identity.get("seed"),
+        "agent": agent,
+    }
 
 
 def _differences(old: Any, new: Any, path: str = "spec") -> Iterator[str]:

@@ -128,6 +128,8 @@ def _train(
                 resume=directory.begun,
                 display=display,
                 request=context.stop,
+                # In a cluster, an edited experiment starts its learner anew.
+                edits=options.stay,
             )
         if options.stay:
             _tell(context, display)

@@ -58,7 +58,7 @@ def seed_run(experiment: RLExperiment | None, source: Path, directory: Path) -> 
         staged.counts.write_bytes(counts_to_lines({BASE: counts}))
         if run.metrics_jsonl.exists():
             shutil.copy2(run.metrics_jsonl, staged.metrics_jsonl)
-        check_checkpoint(staged.checkpoints / checkpoint.name, wanted)
+        check_checkpoint(staged.checkpoints / checkpoint.name, wanted, edits=True)
         for path in staged.path.rglob("*"):
             _flush(path)
         for path in staged.path.iterdir():
@@ -73,7 +73,7 @@ def _newest_whole(run: RunDirectory, wanted: Mapping[str, Any] | None) -> Path:
     damaged: list[str] = []
     for path in reversed(checkpoint_folders(run.checkpoints)):
         try:
-            check_checkpoint(path, wanted)
+            check_checkpoint(path, wanted, edits=True)
         except CheckpointMismatch:
             raise
         except CheckpointError as error:

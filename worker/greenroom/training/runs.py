@@ -66,15 +66,20 @@ def train(
     resume: bool,
     display: Display,
     request: StopRequest,
+    edits: bool = False,
 ) -> Result:
     """Train to the end, or until ``request`` asks to stop; leave everything in ``directory``.
+
+    With ``edits``, hyperparameters may be others than those of the checkpoint.
 
     Raises:
         CheckpointError: there is no whole checkpoint to resume, or none could be written.
         EnvironmentFault, TrainingDiverged: training cannot go on; the newest checkpoint stands.
     """
     spec = experiment.spec
-    checkpoints = CheckpointStore(directory.checkpoints, spec.checkpoint.keep, identity(experiment))
+    checkpoints = CheckpointStore(
+        directory.checkpoints, spec.checkpoint.keep, identity(experiment), edits=edits
+    )
     # A checkpoint that is refused must leave the run in this directory as it was.
     checkpoint = _newest_checkpoint(checkpoints, display) if resume else None
     directory.write_experiment(dump_experiment(experiment))
