@@ -63,16 +63,18 @@ _NOW = [
         Query(f"{of('is_leader')} == 1", "{{pod}}"),
         name=True,
     ),
-    figure("Experiments", "That are looked after.", Query(f"sum({of('experiments')})")),
+    figure(
+        "Experiments", "That are looked after.", Query(f"sum({of('experiments')}) or vector(0)")
+    ),
     figure(
         "Failed",
         "Experiments that have failed for good.",
-        Query(f"""sum({of("experiments", 'phase="Failed"')})"""),
+        Query(f"""sum({of("experiments", 'phase="Failed"')}) or vector(0)"""),
     ),
     figure(
         "Degraded",
         "Experiments that go on with less than they ask for.",
-        Query(f"""sum({of("experiments", 'phase="Degraded"')})"""),
+        Query(f"""sum({of("experiments", 'phase="Degraded"')}) or vector(0)"""),
     ),
     figure("Queue", "Experiments that wait for a reconcile.", Query(f"sum({of('queue_depth')})")),
     figure(
