@@ -119,9 +119,7 @@ class ActorRole:
 
     def _variables_period(self) -> float:
         """Return how many seconds lie between two requests for parameters."""
-        standing = self._reports.standing
-        actors = 1 if standing is None else standing.order.actors
-        return max(VARIABLES_SECONDS, actors / MOST_REQUESTS_PER_SECOND)
+        return max(VARIABLES_SECONDS, self._reports.actors / MOST_REQUESTS_PER_SECOND)
 
     def _seeds(self) -> str:
         """Return the name that seeds follow from.

@@ -88,9 +88,14 @@ class Reports:
         return 0 if standing is None else standing.allowed
 
     @property
+    def actors(self) -> int:
+        """How many actors report to this learner, as far as is known."""
+        return 1 if self._standing is None else self._standing.order.actors
+
+    @property
     def _period(self) -> float:
-        actors = 1 if self._standing is None else self._standing.order.actors
-        return min(max(REPORT_SECONDS, actors / MOST_REPORTS_PER_SECOND), LONGEST_REPORT_SECONDS)
+        period = max(REPORT_SECONDS, self.actors / MOST_REPORTS_PER_SECOND)
+        return min(period, LONGEST_REPORT_SECONDS)
 
     def put(self, report: ActorReport) -> None:
         """Have this one sent next."""
