@@ -73,7 +73,7 @@ def _read_at(status: Mapping[str, Any], observed: Observed) -> datetime:
     written, progress = stored.time(status.get("progressTime")), observed.progress
     if progress is None:
         return observed.now
-    read = progress.time.replace(microsecond=0)
+    read = min(progress.time, observed.now).replace(microsecond=0)
     return read if written is None or read > written else observed.now
 
 

@@ -70,6 +70,8 @@ def _is_stalled(experiment: Experiment, observed: Observed) -> bool:
     if counts != (status.get("environmentSteps"), status.get("learnerSteps")):
         return False
     since = stored.time(status.get("progressTime"))
-    stands = 0.0 if since is None else (progress.time - since).total_seconds()
+    # A reading in the future is from before the clock was put back.
+    read = min(progress.time, observed.now)
+    stands = 0.0 if since is None else (read - since).total_seconds()
     # Once it has, other figures may change, as a rate does that goes on falling.
     return stands >= STALLED_SECONDS or stored.is_true(status, names.REPLAY_STALLED)

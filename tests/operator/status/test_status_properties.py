@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from life_tools import experiment, status_of
+from life_tools import after, experiment, progress, seen, status_of
 from status_strategies import OBSERVATIONS, OTHERS_STATUSES
 
 from greenroom_api.status import ExperimentStatus
@@ -21,6 +21,8 @@ SPECS = [
     for spec in ({}, {"resumeFrom": {"experiment": "y"}}, {"failurePolicy": {"backoffLimit": 0}})
 ]
 MADE = st.sampled_from(SPECS)
+# How long an example takes says nothing where others compute too.
+UNHURRIED = settings(deadline=None)
 
 
 def after_looks(made, looks):
@@ -33,6 +35,7 @@ def after_looks(made, looks):
 LIVED = st.builds(after_looks, MADE, st.lists(OBSERVATIONS, max_size=3))
 
 
+@UNHURRIED
 @given(LIVED, OBSERVATIONS)
 def test_a_status_is_one_that_the_api_server_takes(made, observed):
     status = status_of(made, observed)
@@ -41,6 +44,7 @@ def test_a_status_is_one_that_the_api_server_takes(made, observed):
     assert all(len(entry["message"]) <= LIMIT for entry in status["conditions"])
 
 
+@UNHURRIED
 @given(MADE, OTHERS_STATUSES, OBSERVATIONS)
 def test_no_stored_status_is_too_odd(made, previous, observed):
     made = replace(made, status=previous)
@@ -51,6 +55,11 @@ def test_no_stored_status_is_too_odd(made, previous, observed):
     invalid_status(previous, 1, "no", observed.now)
 
 
+@UNHURRIED
+@example(  # read, and then the clock was put back by two minutes
+    replace(SPECS[0], status={"phase": "Running", "progressTime": "2026-11-24T12:00:00Z"}),
+    seen(now=after(-120), progress=progress(environment_steps=0, learner_steps=0)),
+)
 @given(
     LIVED | st.builds(lambda made, status: replace(made, status=status), MADE, OTHERS_STATUSES),
     OBSERVATIONS,
@@ -66,6 +75,7 @@ def test_the_status_of_a_status_is_itself(made, observed):
     assert events(rest.status, rest.status) == []
 
 
+@UNHURRIED
 @given(LIVED, st.lists(OBSERVATIONS, min_size=1, max_size=3), st.booleans())
 def test_an_end_is_for_ever(made, looks, suspend):
     end = stored.terminal(made.status)
@@ -84,6 +94,7 @@ def test_an_end_is_for_ever(made, looks, suspend):
     assert later.status["failures"] >= made.status.get("failures", 0)
 
 
+@UNHURRIED
 @given(LIVED, OBSERVATIONS)
 def test_what_has_ended_or_is_suspended_gets_no_pod(made, observed):
     decision = decide(made, observed)
@@ -95,6 +106,7 @@ def test_what_has_ended_or_is_suspended_gets_no_pod(made, observed):
         assert decision.replicas[role] <= workloads.present(made, observed, role)
 
 
+@UNHURRIED
 @given(LIVED, OBSERVATIONS)
 def test_a_decision_leads_somewhere(made, observed):
     decision = decide(made, observed)
@@ -104,6 +116,7 @@ def test_a_decision_leads_somewhere(made, observed):
     assert decide(made, observed) == decision
 
 
+@UNHURRIED
 @given(LIVED, OBSERVATIONS, st.integers(1, 29))
 def test_figures_alone_are_no_reason_to_write_within_30_s(made, observed, seconds):
     first = replace(made, status=status_of(made, observed))
