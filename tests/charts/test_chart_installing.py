@@ -20,6 +20,8 @@ from e2e.cluster.processes import wait_until
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cartpole-dqn.yaml"
 CRD = "rlexperiments.greenroom.dev"
+pytestmark = pytest.mark.slow
+
 KEPT = {"greenroom-rlexperiments-edit", "greenroom-rlexperiments-view", CRD}
 WATCHED = (
     "metrics.monitor.enabled=true", "metrics.rules.enabled=true", "dashboards.enabled=true",

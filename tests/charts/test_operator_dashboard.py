@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 from operator_process import OperatorProcess
 from prometheus_server import Prometheus, Target
@@ -14,6 +15,8 @@ from test_dashboards import OPERATOR_DASHBOARD, queries
 
 from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.processes import wait_until
+
+pytestmark = pytest.mark.slow
 
 LABELS = {"job": "greenroom-operator", "namespace": "system", "pod": "operator-0"}
 

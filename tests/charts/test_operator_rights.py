@@ -17,6 +17,8 @@ from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.processes import wait_until
 from greenroom_operator.kinds import CHILDREN
 
+pytestmark = pytest.mark.slow
+
 NAME = "cartpole-dqn"
 ACCOUNT = "greenroom-operator"
 
