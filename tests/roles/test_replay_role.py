@@ -222,7 +222,7 @@ def test_replay_lives_through_what_happens_to_a_run(tmp_path: Path, ports: Reser
         assert status["tables"]["t"]["size"] == 5
         assert status["restored"]["learnerSteps"] == 510  # the learner was gone already
         with learner(learner_port, changed, {}):
-            line = role.wait_for_line("the learner describes other tables than its copy")
+            line = role.wait_for_line("the learner describes other tables than are served")
             assert "table 't'.limiter.minSize was 2, is 1" in line
             role.wait_for_line("replay starts empty: checkpoint")
             role.wait_until_ready()

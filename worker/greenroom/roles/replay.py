@@ -104,8 +104,6 @@ class ReplayRole:
         self._options = options
         self._stop = stop
         self._source = TablesSource(options.tables, options.checkpoint_directory)
-        # Whether the tables are what the source says, and not only its copy.
-        self._confirmed = False
         self._reason: str | None = "starting"
         self._tables: Mapping[str, ServedTable] = {}
         self._restored: ReplayCheckpoint | None = None
@@ -167,7 +165,6 @@ class ReplayRole:
                     logger.info("waiting for tables: %s", error)
                 self._ready(endpoint, f"waiting for tables: {error}")
             else:
-                self._confirmed = True
                 return description
             endpoint.alive()
             if self._stop.wait(RETRY_SECONDS):
@@ -236,19 +233,18 @@ class ReplayRole:
             endpoint.alive()
 
     def _learner_wants_others(self, description: Json) -> Json | None:
-        """Compare the copy with what the learner says, once it does."""
-        if self._confirmed:
+        """Compare what is served with what the learner says, which an edit may change."""
+        if not self._source.from_learner:
             return None
         try:
             wanted = self._source.read()
         except LearnerUnavailable:
             return None
-        self._confirmed = True
         changes = differences(description, wanted)
         if not changes:
             return None
         logger.warning(
-            "the learner describes other tables than its copy; starting again: %s",
+            "the learner describes other tables than are served; starting again: %s",
             "; ".join(changes),
         )
         return wanted
