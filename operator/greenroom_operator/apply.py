@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final
 
 from greenroom_operator.cache import Cache, Family, KeptChild
-from greenroom_operator.client import Api
+from greenroom_operator.client import Api, Object
 from greenroom_operator.errors import ApiRefused, NotFound
 from greenroom_operator.experiment import Experiment
 from greenroom_operator.kinds import BY_NAME, EXPERIMENT, WORKLOADS, Kind
@@ -108,7 +109,7 @@ class Applier:
         patch = _difference(kept, manifest)
         if patch is None:
             return
-        owner = kept.child.owner if kept else await self._owner(experiment, kind, key[1])
+        owner = _owner_of(kept) if kept else await self._owner(experiment, kind, key[1])
         if _is_claimed(manifest) and owner not in (_NOBODY, experiment.uid):
             raise ApiRefused(
                 f"{kind.kind} {key[1]} is there already and belongs to another; the experiment or "
@@ -117,7 +118,7 @@ class Applier:
                 reason="Foreign",
             )
         if patch is manifest:
-            body = await self._api.apply(kind, manifest)
+            body = await self._put(kind, manifest, there=kept is not None)
         else:
             body = await self._api.merge(kind, experiment.namespace, key[1], patch)
         if kept is None:
@@ -127,6 +128,19 @@ class Applier:
         ):
             applied.restored.append(key)
         self._cache.child(kind, "MODIFIED", body, applied=patch is manifest)
+
+    async def _put(self, kind: Kind, manifest: Manifest, *, there: bool) -> Object:
+        """Apply a manifest, whatever somebody made of the object that is there."""
+        try:
+            return await self._api.apply(kind, manifest)
+        except ApiRefused as error:
+            if not there or error.status != HTTPStatus.UNPROCESSABLE_ENTITY:
+                raise
+        # An item of a list whose key somebody changed is theirs now. Beside it ours may be
+        # refused, as is a port of the same name: then our lists take the place of theirs.
+        metadata = manifest["metadata"]
+        await self._api.merge(kind, metadata["namespace"], metadata["name"], manifest)
+        return await self._api.apply(kind, manifest)
 
     async def _owner(self, experiment: Experiment, kind: Kind, name: str) -> str | None:
         """Return whose an object is that no watch has shown: it may bear none of our labels.
@@ -162,6 +176,12 @@ class Applier:
 def _is_new(experiment: Experiment) -> bool:
     """Return whether no reconcile of it has ended yet."""
     return "conditions" not in experiment.status
+
+
+def _owner_of(kept: KeptChild) -> str | None:
+    """Return whose a child is; what we applied and nobody owns is nobody's."""
+    child = kept.child
+    return _NOBODY if child.owner is None and child.owned is not None else child.owner
 
 
 def _difference(kept: KeptChild | None, manifest: Manifest) -> Manifest | None:

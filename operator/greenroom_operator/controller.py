@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 # Longer than all requests of a reconcile ought to take together; nothing hangs for ever.
 RECONCILE_SECONDS: Final = 120.0
+# What was refused is tried again then: a name gets free, a quota grows, and nothing tells of it.
+REFUSED_SECONDS: Final = 30.0
 
 
 class Controller:
@@ -138,8 +140,10 @@ class Controller:
         self._poster.post_applied(experiment, applied)
         poll = decision.poll_seconds
         self._poller.schedule(key, None if poll is None else min(poll, self._longest_poll))
-        if decision.recheck_seconds is not None:
-            self._queue.add_later(key, decision.recheck_seconds)
+        waits = [decision.recheck_seconds, REFUSED_SECONDS if applied.refused else None]
+        due = [seconds for seconds in waits if seconds is not None]
+        if due:
+            self._queue.add_later(key, min(due))
 
     def _observe(self, experiment: Experiment) -> Observed:
         source = source_of(experiment, self._cache)
