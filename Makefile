@@ -32,10 +32,12 @@ format: .venv/synced
 	$(RUN) ruff format
 	$(RUN) ruff check --fix
 
-# The CRD follows from the models in crds/greenroom_api; a test tells when it does not.
+# The CRD follows from the models in crds/greenroom_api, the chart's generated files from it and
+# from charts/; tests tell when they do not.
 crd: .venv/synced
 	$(RUN) python -m greenroom_api.crd > crds/rlexperiments.yaml.new
 	mv crds/rlexperiments.yaml.new crds/rlexperiments.yaml
+	$(RUN) python -m charts.generate
 
 # The tables in docs/performance.md; peers are installed by a dependency group of their own.
 benchmark: .venv/synced

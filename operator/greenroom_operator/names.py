@@ -43,6 +43,7 @@ OWNER: Final = f"{GROUP}/owner"
 # --- pods ---------------------------------------------------------------------------------
 
 CONTAINER: Final = "worker"
+SEED_CONTAINER: Final = "seed"
 REVERB_PORT: Final = 7000
 VARIABLES_PORT: Final = 7001
 HTTP_PORT: Final = 8080

@@ -71,7 +71,7 @@ class Pod:
         deleting: whether it has a deletion timestamp.
         leaves: that timestamp: when its grace period is over.
         ip: ``status.podIP``, "" before it has one.
-        restarts: restarts of its containers, init containers included.
+        restarts: restarts of the containers that are ours: the role's, and what prepares it.
         waiting, waiting_message: why a container waits ("ImagePullBackOff",
             "CrashLoopBackOff", "CreateContainerConfigError"), "" if none does.
         exit_code, exit_reason, exit_message: how a container ended last ("OOMKilled",

@@ -9,7 +9,16 @@ from datetime import datetime
 from typing import Any
 
 from greenroom_operator.kinds import DEPLOYMENT, STATEFUL_SET, VOLUME_CLAIM, Kind
-from greenroom_operator.names import APPLIED, FIELD_MANAGER, INPUTS, OWNER, ROLE_LABEL, ROLES
+from greenroom_operator.names import (
+    APPLIED,
+    CONTAINER,
+    FIELD_MANAGER,
+    INPUTS,
+    OWNER,
+    ROLE_LABEL,
+    ROLES,
+    SEED_CONTAINER,
+)
 from greenroom_operator.observed import Child, Pod
 
 # As much of a container's last words as a message can show.
@@ -75,6 +84,8 @@ def pod_of(body: Mapping[str, Any]) -> Pod | None:
         *status.get("initContainerStatuses", ()),
         *status.get("containerStatuses", ()),
     ]
+    # How a user's own container ends says nothing of the run.
+    ours = [it for it in containers if it["name"] in (CONTAINER, SEED_CONTAINER)]
     conditions = {condition["type"]: condition for condition in status.get("conditions", ())}
     scheduled = conditions.get("PodScheduled", {})
     unschedulable = scheduled.get("status") == "False"
@@ -87,13 +98,13 @@ def pod_of(body: Mapping[str, Any]) -> Pod | None:
         deleting="deletionTimestamp" in metadata,
         leaves=_time(metadata.get("deletionTimestamp")),
         ip=status.get("podIP", ""),
-        restarts=sum(container.get("restartCount", 0) for container in containers),
+        restarts=sum(container.get("restartCount", 0) for container in ours),
         reason=status.get("reason", ""),
         message=status.get("message", "")[:MESSAGE_CHARACTERS],
         inputs=metadata.get("annotations", {}).get(INPUTS, ""),
         unschedulable=scheduled.get("message", "") if unschedulable else "",
         **_waiting(containers),
-        **_exit(containers),
+        **_exit(ours),
     )
 
 

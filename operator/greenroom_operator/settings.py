@@ -14,7 +14,6 @@ class PlanOptions:
         worker_image: of learner, actors and evaluator where ``spec.image`` is not set.
         replay_image: of the Reverb server.
         pod_disruption_budgets, network_policies, pod_monitors: whether these are made.
-        cluster_domain: of cluster DNS.
     """
 
     worker_image: str
@@ -22,7 +21,6 @@ class PlanOptions:
     pod_disruption_budgets: bool = True
     network_policies: bool = True
     pod_monitors: bool = True
-    cluster_domain: str = "cluster.local"
 
 
 @dataclass(frozen=True, slots=True)

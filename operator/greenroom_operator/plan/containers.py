@@ -113,7 +113,7 @@ def worker_container(subject: Subject, role: Role) -> dict[str, Any]:
 def seed_container(subject: Subject) -> dict[str, Any]:
     """Return the init container that copies the run to begin from, unless there is one."""
     return {
-        "name": "seed",
+        "name": names.SEED_CONTAINER,
         "image": subject.image("learner"),
         "command": [
             *("greenroom", "role", "seed"),
