@@ -189,6 +189,7 @@ class Cache:
             return None
         if event == "DELETED":
             if known is None or known.child.uid != metadata["uid"]:
+                self._discard(key)
                 return None
             del children[name]
             self._discard(key)
@@ -211,6 +212,7 @@ class Cache:
             return None
         if event == "DELETED":
             if known is None or known[1].uid != pod.uid:
+                self._discard(key)
                 return None
             del pods[pod.name]
             self._discard(key)
