@@ -1,6 +1,8 @@
 """Pods as real processes: what kubelet would do with them, done."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -215,6 +217,25 @@ def test_a_failing_liveness_probe_restarts_the_container(kubectl, agent):
     ended = status["containerStatuses"][0]["lastState"]["terminated"]
     # `sleep` as process 1 does not hear SIGTERM: it is killed after its grace period.
     assert (ended["exitCode"], "liveness" in ended["message"]) == (137, True)
+
+
+def test_a_killed_container_starts_again_at_once_and_its_end_is_told(kubectl, namespace, agent):
+    word = f"/tmp/{namespace}"
+    run_pod(kubectl, {"containers": [container(["sh", "-c", f": {word}; sleep 600; :"])]})
+    wait_for_pod(kubectl, lambda s: s["phase"] == "Running", "the pod runs")
+    shell = f"sh\0-c\0: {word}"
+    wait_until(lambda: bool(processes_with(shell)), SECONDS, "it has become its command")
+    os.kill(int(processes_with(shell)[0].parent.name), signal.SIGKILL)
+    seen = []
+
+    def restarted(status):
+        seen.append(status["containerStatuses"][0])
+        return seen[-1]["restartCount"] == 1 and "running" in seen[-1]["state"]
+
+    status = wait_for_pod(kubectl, restarted, "it is restarted")
+    ended = status["containerStatuses"][0]["lastState"]["terminated"]
+    assert (ended["exitCode"], "message" in ended) == (137, False)
+    assert not any("waiting" in one["state"] for one in seen)
 
 
 def test_a_missing_secret_is_told_and_waited_for(kubectl, agent):

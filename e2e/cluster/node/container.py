@@ -27,6 +27,8 @@ NEEDED = tuple(str(one) for one in sorted(_USED) if not _USED.intersection(one.p
 
 PATH = f"{sys.prefix}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+# Not `unshare --fork`, which fails where SIGKILL ended the process that it waits for.
+FIRST_PROCESS = 'setpriv --pdeathsig=KILL bash "$0" & exec 2>/dev/null; wait $!'
 MESSAGE_BYTES = 4096
 LOG_BYTES = 2048
 
@@ -84,9 +86,9 @@ class Run:
         script.write_text(_script(launch, folder, self._message))
         namespaces = ["--net", "--uts", "--ipc"]
         enter = ["nsenter", f"--target={sandbox}", *namespaces, "--"]
-        unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--"]
+        unshare = ["unshare", "--mount", "--pid", "--", "bash", "-c", FIRST_PROCESS, str(script)]
         with log.open("a") as file:
-            self._process = start([*enter, *unshare, "bash", str(script)], file)
+            self._process = start([*enter, *unshare], file)
 
     @property
     def exit_code(self) -> int | None:

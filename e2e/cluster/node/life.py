@@ -53,6 +53,7 @@ class Life:
         self._started_at = ""
         self._waiting = ("ContainerCreating", "")
         self._ends: list[Object] = []
+        self._at_once = False
         self.over = False
         """It has ended and will not be started again."""
 
@@ -120,15 +121,20 @@ class Life:
             "restartCount": max(self._restarts, 0),
             "state": self._state(),
         }
-        earlier = self._ends[:-1] if self.over else self._ends
+        earlier = self._ends[:-1] if self._rests else self._ends
         if earlier:
             status["lastState"] = {"terminated": earlier[-1]}
         return status
 
+    @property
+    def _rests(self) -> bool:
+        """Whether it has ended, and waits for nothing: it is over, or about to start again."""
+        return self.over or (self._at_once and self._run is None)
+
     def _state(self) -> Object:
         if self._run:
             return {"running": {"startedAt": self._started_at}}
-        if self.over and self._ends:
+        if self._rests and self._ends:
             return {"terminated": self._ends[-1]}
         reason, message = self._waiting
         return {"waiting": {"reason": reason, "message": message}}
@@ -160,6 +166,8 @@ class Life:
         self._run = self._health = None
         self.over = self._policy == "Never" or (self._policy == "OnFailure" and code == 0)
         wait = self._waits[min(self._restarts, len(self._waits) - 1)]
+        # kubelet's first restart is at once, and no back-off.
+        self._at_once = not wait
         self._due = time.monotonic() + wait
         why = f"back-off {wait:g}s restarting failed container={self.name}"
         self._waiting = ("CrashLoopBackOff", why)
