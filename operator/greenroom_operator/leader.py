@@ -139,7 +139,8 @@ class Lease:
             "leaseDurationSeconds": int(DURATION_SECONDS),
             "acquireTime": now if changes else before.get("acquireTime", now),
             "renewTime": now,
-            "leaseTransitions": before.get("leaseTransitions", 0) + (1 if changes else 0),
+            "leaseTransitions": before.get("leaseTransitions", 0)
+            + (1 if before and changes else 0),
         }
 
     async def _create(self) -> None:
