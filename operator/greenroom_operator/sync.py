@@ -1,14 +1,14 @@
 """Whole comparisons of the cache with the cluster: before anything is done, and now and then.
 
-A watch may end, and what is deleted until it is listed anew is never told of. So everything
-is listed once at the start, when a kind had to be listed anew, and every ten minutes.
+What is deleted before a kind is listed, and after it was listed last, is never told of. So
+everything is listed at the start, once watches have begun, when a kind had to be listed anew,
+and every ten minutes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import Final
 
 from greenroom_operator.cache import Cache
@@ -23,8 +23,6 @@ logger = logging.getLogger(__name__)
 
 # Lists come in with the events of the same moment; one comparison does for them all.
 SETTLE_SECONDS: Final = 5.0
-# kopf's own first lists, right after ours, say nothing new.
-FIRST_LISTS_SECONDS: Final = 60.0
 
 
 class Synchronizer:
@@ -48,12 +46,10 @@ class Synchronizer:
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
         self._seconds = seconds
         self._wanted = asyncio.Event()
-        self._began = time.monotonic()
 
     def want(self) -> None:
         """Have a comparison made soon, since a kind was listed anew."""
-        if time.monotonic() - self._began > FIRST_LISTS_SECONDS:
-            self._wanted.set()
+        self._wanted.set()
 
     async def run(self) -> None:
         """Compare now and then, for ever."""
