@@ -2,9 +2,9 @@
 
 import signal
 
-import life_tools as life
+import living as life
 import pytest
-from life_tools import SECONDS
+from living import SECONDS
 from operating import condition, events, eventually, status
 
 pytestmark = pytest.mark.slow
