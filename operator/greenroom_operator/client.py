@@ -179,8 +179,7 @@ class Api:
                 text = await response.read()
                 code = str(response.status)
                 if response.status < 300:
-                    answer: Object = json.loads(text)
-                    return answer
+                    return _parsed(text, method, path)
                 raise _error(response, text, method, path)
         except TimeoutError as error:
             code = "timeout"
@@ -239,8 +238,15 @@ def open_session(
     *,
     headers: Mapping[str, str] | None = None,
     traces: list[aiohttp.TraceConfig] | None = None,
+    connections: int = CONNECTIONS,
 ) -> aiohttp.ClientSession:
-    """Return a session that trusts, and is trusted by, the configured API server."""
+    """Return a session that trusts, and is trusted by, the configured API server.
+
+    Args:
+        configuration: where that is.
+        headers, traces: of all its requests.
+        connections: at the same time, at the most; 0 for any number.
+    """
     context = ssl.create_default_context(
         cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data
     )
@@ -252,7 +258,7 @@ def open_session(
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=context),
+        connector=aiohttp.TCPConnector(limit=connections, ssl=context),
         headers={"User-Agent": FIELD_MANAGER, **(headers or {})},
         proxy=configuration.proxy or _proxy_of_environment(configuration.host),
         read_bufsize=2**21,
@@ -266,6 +272,15 @@ def _proxy_of_environment(url: str) -> str | None:
     if parts.hostname is None or proxy_bypass(parts.hostname):
         return None
     return getproxies().get(parts.scheme)
+
+
+def _parsed(text: bytes, method: str, path: str) -> Object:
+    try:
+        answer: Object = json.loads(text)
+    except ValueError as error:
+        message = f"{method} {path} must be answered in JSON. Got: {text[:80]!r}."
+        raise ApiUnavailable(message, reason="garbled") from error
+    return answer
 
 
 def _error(

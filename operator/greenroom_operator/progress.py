@@ -111,6 +111,8 @@ class Poller:
         now = datetime.now(UTC)
         try:
             answer = await self._status(key[0], pod)
+            if not isinstance(answer, dict):
+                raise ValueError(f"/status must be a JSON object. Got: {str(answer)[:80]}")
             if answer.get("uid") != stored.uid:
                 self._metrics.polls.labels("stranger").inc()
                 raise ValueError(f"another experiment's learner answers at {pod.ip}")
@@ -124,7 +126,7 @@ class Poller:
         if family.experiment is not None and family.experiment.uid == stored.uid:
             family.progress, family.silence = progress, None
 
-    async def _status(self, namespace: str, pod: Pod) -> Mapping[str, Any]:
+    async def _status(self, namespace: str, pod: Pod) -> Any:
         if self._via == "proxy":
             path = POD.path(namespace, f"{pod.name}:{HTTP_PORT}", "proxy/status")
             return await self._api.request("GET", path, seconds=ANSWER_SECONDS, verb="proxy")
@@ -137,10 +139,7 @@ class Poller:
         async with self._session.get(f"http://{host}:{HTTP_PORT}/status") as response:
             response.raise_for_status()
             text = await response.content.read(LONGEST_ANSWER)
-        answer = json.loads(text)
-        if not isinstance(answer, dict):
-            raise ValueError(f"/status must be a JSON object. Got: {text[:80]!r}")
-        return answer
+        return json.loads(text)
 
 
 def learner_pod(pods: list[Pod]) -> Pod | None:
@@ -156,7 +155,7 @@ def parse_progress(answer: Mapping[str, Any], now: datetime, pod: str) -> Progre
         ValueError: it is not one.
     """
     state = answer.get("state")
-    if state not in _STATES:
+    if not isinstance(state, str) or state not in _STATES:
         raise ValueError(f"state must be one of {', '.join(sorted(_STATES))}. Got: {state!r}")
     try:
         progress = Progress(
@@ -177,7 +176,7 @@ def parse_progress(answer: Mapping[str, Any], now: datetime, pod: str) -> Progre
         saved = answer.get("checkpoint")
         if saved is not None:
             progress = replace(progress, checkpoint=_checkpoint(saved))
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"/status has another form: {error!r}") from error
     return progress
 
