@@ -115,9 +115,10 @@ class ExperimentStatus(ApiModel):
     )
     conditions: Conditions | None = Field(
         default=None,
-        description="Ready: all roles run. Progressing: there was progress lately, or a change is "
-        "being made. Suspended, Succeeded, Failed: it has come to that. ReplayStalled: acting or "
-        "learning is held back for long.",
+        description="Ready: replay, learner and at least one actor are ready. Progressing: all that "
+        "was asked for runs or starts; False with the cause if it cannot. Suspended, Succeeded, "
+        "Failed: it has come to that. ReplayStalled: nothing has moved for long, since one side "
+        "waits for the other.",
     )
     images: Images | None = Field(
         default=None,
@@ -151,13 +152,13 @@ class ExperimentStatus(ApiModel):
     actors: ActorStatus | None = Field(default=None, description="How many actors there are.")
     checkpoint: CheckpointStatus | None = Field(default=None, description="The newest checkpoint.")
     start_time: Time | None = Field(
-        default=None, description="When the operator took the experiment up."
+        default=None, description="When replay, learner and an actor were first ready."
     )
     completion_time: Time | None = Field(
         default=None, description="When it succeeded or failed; the TTL counts from here."
     )
     progress_time: Time | None = Field(
-        default=None, description="When the learner told its progress last."
+        default=None, description="When the learner last told of progress that differed."
     )
     failures: Count | None = Field(
         default=None, description="Failures so far; failurePolicy.backoffLimit is their limit."
