@@ -37,6 +37,7 @@ from greenroom_operator.status.suspended import rest, suspended
 from greenroom_operator.words import bounded, listed
 
 NOT_SUCCEEDED = Verdict("False", reasons.NOT_FINISHED, "no stop condition has been met")
+ROLES_READY = "replay, learner and actors are ready"
 NOT_FAILED = Verdict("False", reasons.NOT_FAILED, "nothing has failed for good")
 
 
@@ -86,7 +87,9 @@ def _ready(situation: Situation, obstacles: list[Cause]) -> Verdict:
     if situation.stops:
         return Verdict("False", *rest(situation))
     if is_ready(situation.observed):
-        return Verdict("True", reasons.ROLES_READY, "replay, learner and actors are ready")
+        # What is wrong nevertheless is what people look for who see it Degraded.
+        words = "; ".join([ROLES_READY, *(obstacle.message for obstacle in obstacles)])
+        return Verdict("True", reasons.ROLES_READY, bounded(words))
     if obstacles:
         return _obstructed(obstacles)
     return Verdict("False", *_waiting(situation))
@@ -120,22 +123,31 @@ def _obstacles(situation: Situation) -> list[Cause]:
     if blocked is not None:
         found.append(blocked)
     name, wanted = situation.experiment.name, situation.decision.replicas
-    return found + causes.troubles(name, situation.observed, wanted)
+    troubles = causes.troubles(name, situation.observed, wanted)
+    if _waited(situation) < polling.QUIET_SECONDS:
+        # Each new experiment's volumes are.
+        troubles = [cause for cause in troubles if cause.reason != reasons.VOLUME_PENDING]
+    return found + troubles
 
 
 def _waiting(situation: Situation) -> tuple[str, str]:
     """Return reason and message while pods start; whom for is told if it takes long."""
     works = is_ready(situation.observed)
     reason = reasons.NOT_READY if situation.ran or works else reasons.STARTING
-    status, now = situation.experiment.status, situation.observed.now
-    since = stored.transition(status, names.READY)
-    new = since is None or stored.is_true(status, names.READY)
-    waited = 0.0 if new or since is None else (now - since).total_seconds()
-    if waited < polling.QUIET_SECONDS and not works:
+    if _waited(situation) < polling.QUIET_SECONDS and not works:
         return reason, "pods are starting"
     # None is missing while a learner of before leaves, and is not yet replaced.
     awaited = _missing(situation) or ["learner"]
     return reason, f"waiting for {listed(awaited)} to become ready"
+
+
+def _waited(situation: Situation) -> float:
+    """Return for how many seconds the experiment has not been ready."""
+    status, now = situation.experiment.status, situation.observed.now
+    since = stored.transition(status, names.READY)
+    if since is None or stored.is_true(status, names.READY):
+        return 0.0
+    return (now - since).total_seconds()
 
 
 def _missing(situation: Situation) -> list[str]:

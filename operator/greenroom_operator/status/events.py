@@ -62,7 +62,7 @@ def _trouble(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Event]:
         elif obstructed and _changed(old, new, names.PROGRESSING):
             yield Event("Warning", _reason(new, names.PROGRESSING), message)
         if new.get("phase") == names.RUNNING and old.get("phase") == names.DEGRADED:
-            yield Event("Normal", reasons.RECOVERED, message)
+            yield Event("Normal", reasons.RECOVERED, _message(new, names.READY))
     if _became(old, new, names.REPLAY_STALLED, "True"):
         words = f"{_reason(new, names.REPLAY_STALLED)}: {_message(new, names.REPLAY_STALLED)}"
         yield Event("Warning", reasons.REPLAY_STALLED, bounded(words))

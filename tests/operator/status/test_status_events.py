@@ -83,7 +83,7 @@ def test_a_crash_is_told_once_with_its_cause_and_then_that_it_is_over():
     ]
     assert told.see(*all_pods(2, crashed)) == []
     recovered = told.see(*all_pods(2, replace(crashed, ready=True)))
-    assert recovered == [("Normal", "Recovered", "all pods are ready")]
+    assert recovered == [("Normal", "Recovered", "replay, learner and actors are ready")]
 
 
 def test_a_crash_that_was_over_before_it_was_seen_is_told_too():

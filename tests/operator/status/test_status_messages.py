@@ -239,13 +239,27 @@ CASES = [
 @pytest.mark.parametrize(("pods", "fields", "reason", "message"), CASES)
 def test_what_pods_suffer_from_is_what_people_read(pods, fields, reason, message):
     made = experiment(actors=8)
-    status = status_of(made, seen(pods, **fields))
+    made = replace(made, status=status_of(made, seen()))
+    status = status_of(made, seen(pods, now=after(60), **fields))
     assert condition(status, "Progressing") == ("False", reason, message)
     works = all(any(one.ready and one.role == role for one in pods) for role in list(ALL)[:3])
     assert condition(status, "Ready")[0] == ("True" if works else "False")
-    if not works:
+    if works:
+        # It stands in the column MESSAGE, beside Degraded.
+        assert condition(status, "Ready")[2].endswith(f"are ready; {message}")
+    else:
         assert condition(status, "Ready")[1:] == (reason, message)
     assert status["phase"] == ("Degraded" if works else "Pending")
+
+
+def test_volumes_that_are_just_being_made_are_no_trouble():
+    words = "pod has unbound immediate PersistentVolumeClaims."
+    pods = all_pods(2, pending("learner", unschedulable=words))
+    made = experiment()
+    for seconds, reason in ((0, "Starting"), (10, "Starting"), (16, "VolumePending")):
+        observed = seen(pods, now=after(seconds), children=claim("x-learner", "Pending"))
+        made = replace(made, status=status_of(made, observed))
+        assert condition(made.status, "Progressing")[1] == reason
 
 
 @pytest.mark.parametrize(
