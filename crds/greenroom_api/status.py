@@ -115,9 +115,9 @@ class ExperimentStatus(ApiModel):
     )
     conditions: Conditions | None = Field(
         default=None,
-        description="Ready: replay, learner and at least one actor are ready. Progressing: all that "
-        "was asked for runs or starts; False with the cause if it cannot. Suspended, Succeeded, "
-        "Failed: it has come to that. ReplayStalled: nothing has moved for long, since one side "
+        description="Ready: replay, learner and at least one actor are ready. Progressing: all "
+        "that was asked for runs or starts; False with the cause if it cannot. Suspended, "
+        "Succeeded, Failed: it has come to that. ReplayStalled: nothing has moved for long, since one side "
         "waits for the other.",
     )
     images: Images | None = Field(
