@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -37,6 +38,8 @@ LONGEST_RETRY_AFTER: Final = 2.0
 THROTTLED_TRIES: Final = 3
 # Requests under way at the same time.
 CONNECTIONS: Final = 64
+# How JSON escapes a character beyond the first 65,536, such as most emoji.
+_PAIR: Final = re.compile(r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}")
 
 Object = dict[str, Any]
 Count = Callable[[str, str], None]
@@ -142,7 +145,7 @@ class Api:
     ) -> Object:
         """Make one request; wait and try again if the server is busy and says for how long."""
         headers = {"Content-Type": content_type, "Accept": accept}
-        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        data = None if body is None else _encode(body)
         for tries_left in reversed(range(THROTTLED_TRIES)):
             try:
                 return await self._once(
@@ -281,6 +284,15 @@ def _parsed(text: bytes, method: str, path: str) -> Object:
         message = f"{method} {path} must be answered in JSON. Got: {text[:80]!r}."
         raise ApiUnavailable(message, reason="garbled") from error
     return answer
+
+
+def _encode(body: Mapping[str, Any]) -> bytes:
+    """Return JSON that a reader of YAML takes, too, as that of server-side apply is one.
+
+    It knows no surrogate pairs and, unlike JSON, wants other special characters escaped.
+    """
+    text = json.dumps(body, separators=(",", ":"))
+    return _PAIR.sub(lambda pair: str(json.loads(f'"{pair[0]}"')), text).encode()
 
 
 def _error(

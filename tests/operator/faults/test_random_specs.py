@@ -1,12 +1,13 @@
 """Whatever the schema allows is refused with words, or looked after; the operator stands it."""
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
-from operating import eventually
+from operating import document, eventually, ready
 
 from e2e.cluster.client import Api, ApiError
 from greenroom_operator.kinds import CHILDREN, EXPERIMENT, POD_MONITOR
@@ -24,6 +25,19 @@ SECONDS = 120.0
 QUOTA = {"metadata": {"name": "few"}, "spec": {"hard": {"pods": "20"}}}
 
 
+def test_each_character_reaches_the_pods(cut_off, cluster, kubectl):
+    # Server-side apply reads YAML, which knows some of them otherwise than JSON does.
+    words = "\U0001f600 \u00e9\u4e2d \x7f\x85\u2028\ufeff \\ud83d\\ude00 \\\U0001f680"
+    kwargs = {"words": words}
+    environment = {"gymnasium": {"id": "CartPole-v1", "kwargs": kwargs}}
+    with Api.of(cluster.kubeconfig) as api:
+        made = json.loads(document("x", environment=environment))
+        api.create(EXPERIMENT.path(kubectl.namespace), made)
+    ready(kubectl, "x")
+    told = kubectl.json("get", "configmap", "x-experiment")["data"]["experiment.yaml"]
+    assert yaml.safe_load(told)["spec"]["environment"]["gymnasium"]["kwargs"] == kwargs
+
+
 @pytest.mark.slow
 def test_random_specs_are_refused_with_words_or_looked_after(cut_off, cluster, namespace):
     accepted = {}
@@ -39,11 +53,11 @@ def test_random_specs_are_refused_with_words_or_looked_after(cut_off, cluster, n
             database=None,
         )
         @given(experiments(SCHEMA) | documents() | documents().flatmap(spoilt))
-        def create(document):
+        def create(drawn):
             name = f"r{len(accepted) + len(refused)}"
-            document["metadata"] = {"name": name}
+            drawn["metadata"] = {"name": name}
             try:
-                made = api.create(EXPERIMENT.path(namespace) + "?fieldValidation=Strict", document)
+                made = api.create(EXPERIMENT.path(namespace) + "?fieldValidation=Strict", drawn)
             except ApiError as error:
                 refused.append(error)
             else:
