@@ -9,8 +9,10 @@ import pytest
 
 sys.path.append(str(Path(__file__).with_name("plan")))
 
-from plan_tools import by_key, experiment, planned
+from operating import document
+from plan_tools import by_key, planned
 
+from greenroom_operator.experiment import Experiment
 from greenroom_operator.projection import owned_fields, owns_all
 
 # Written as people do, stored otherwise: "0.5" as "500m", "1024Mi" as "1Gi".
@@ -127,18 +129,17 @@ THEIRS = {
 
 
 @pytest.fixture(scope="module")
-def applied(cluster):
+def applied(crd, cluster):
     """A plan that this operator's field manager has applied, in a namespace of this module."""
     admin = cluster.kubectl()
     name = f"t-{uuid.uuid4().hex[:10]}"
     admin("create", "namespace", name)
     kubectl = cluster.kubectl(name)
-    subject = experiment("x", actors={"replicas": 2, "podTemplate": TEMPLATE})
-    manifests = [
-        json.loads(json.dumps(one).replace('"namespace": "team"', f'"namespace": "{name}"'))
-        for one in planned(subject)
-        if one["kind"] != "PodMonitor"
-    ]
+    # It is there, or what it owns were garbage; and no operator looks after it.
+    actors = {"replicas": 2, "podTemplate": TEMPLATE}
+    text = document("x", actors=actors, managedBy="example.com/tests")
+    subject = Experiment.from_object(kubectl.json("create", "-f", "-", stdin=text))
+    manifests = [one for one in planned(subject) if one["kind"] != "PodMonitor"]
     apply(kubectl, manifests)
     yield kubectl, by_key(tuple(manifests))
     admin("delete", "namespace", name, "--wait=false")
