@@ -324,6 +324,7 @@ def test_what_stands_where_a_child_would_be_is_not_touched(operator, kubectl):
     assert live() == theirs
 
 
+@pytest.mark.slow
 def test_a_place_that_gets_free_is_taken(operator, kubectl):
     kubectl("create", "configmap", "x-experiment")
     apply(kubectl, "x")
@@ -417,6 +418,7 @@ def test_what_is_deleted_is_gone_with_all_that_it_had(make_operator, kubectl, up
     eventually(left, lambda names: names == set())
 
 
+@pytest.mark.slow
 def test_a_successor_of_the_same_name_gets_children_of_its_own(operator, kubectl):
     apply(kubectl, "x")
     ready(kubectl, "x")

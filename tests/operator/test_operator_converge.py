@@ -204,6 +204,7 @@ async def converge(kubeconfig, experiment, states):
         assert await live(api, {**other, "metadata": place}) is not None
 
 
+@pytest.mark.slow
 @settings(
     max_examples=8,
     deadline=None,
