@@ -117,8 +117,8 @@ class ExperimentStatus(ApiModel):
         default=None,
         description="Ready: replay, learner and at least one actor are ready. Progressing: all "
         "that was asked for runs or starts; False with the cause if it cannot. Suspended, "
-        "Succeeded, Failed: it has come to that. ReplayStalled: nothing has moved for long, since one side "
-        "waits for the other.",
+        "Succeeded, Failed: it has come to that. ReplayStalled: nothing has moved for long, "
+        "since one side waits for the other.",
     )
     images: Images | None = Field(
         default=None,
