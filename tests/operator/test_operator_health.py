@@ -50,6 +50,8 @@ def test_a_loop_that_stands_still_is_seen_from_outside():
 
 
 def test_probes_are_answered(operator):
+    # kopf says as an error that it was ended while it looked around for the first time.
+    eventually(lambda: operator.metric("greenroom_operator_watch_age_seconds"), lambda age: age)
     assert operator.get("/healthz").text == "alive\n"
     assert operator.get("/readyz").text == "ready\n"
     missing = operator.get("/nothing")
