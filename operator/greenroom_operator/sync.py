@@ -13,7 +13,7 @@ from typing import Final
 
 from greenroom_operator.cache import Cache
 from greenroom_operator.client import Api, Object
-from greenroom_operator.errors import ApiUnavailable, NotFound
+from greenroom_operator.errors import ApiRefused, ApiUnavailable, NotFound
 from greenroom_operator.experiment import Key
 from greenroom_operator.kinds import CHILDREN, EXPERIMENT, POD, POD_MONITOR, Kind
 from greenroom_operator.names import CHILD_SELECTOR, EXPERIMENT_LABEL
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 # Lists come in with the events of the same moment; one comparison does for them all.
 SETTLE_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 5.0
 
 
 class Synchronizer:
@@ -63,8 +64,11 @@ class Synchronizer:
             self._wanted.clear()
             try:
                 await self.compare()
-            except ApiUnavailable as error:
+            except (ApiUnavailable, ApiRefused) as error:
+                # Also what is refused: a page that came too late (410), or rights that an API
+                # server has not read yet after its start (403).
                 logger.warning("the comparison with the cluster is put off: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
                 self._wanted.set()
 
     async def compare(self) -> None:
