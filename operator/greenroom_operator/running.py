@@ -175,10 +175,11 @@ async def _watch(
 
     async def login(**_: Any) -> kopf.AiohttpSession:
         headers = await credentials(configuration)
-        return kopf.AiohttpSession(
-            server=configuration.host,
-            aiohttp_session=open_session(configuration, headers=headers, traces=[health.trace()]),
+        # Each kind has a watch in each namespace, and a connection for as long as it lasts.
+        session = open_session(
+            configuration, headers=headers, traces=[health.trace()], connections=0
         )
+        return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
 
     kopf.on.login(registry=registry, id="login")(login)
     # kopf takes SIGTERM and SIGINT over, and returns then.
