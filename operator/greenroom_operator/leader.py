@@ -15,6 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -79,11 +80,19 @@ class Lease:
         """
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            renewed = await self._try()
+            renewed = False
+            # A server that is slow, or asks for patience, must not hold up the end.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds_left()):
+                    renewed = await self._try()
             if not renewed and self.holder not in ("", self._identity):
                 raise LeaseLost(f"the Lease was taken over by {self.holder}")
-            if time.monotonic() - self._renewed_at > DURATION_SECONDS - SAFETY_SECONDS:
+            if self._seconds_left() <= 0:
                 raise LeaseLost(f"the Lease was not renewed for {DURATION_SECONDS:g} s")
+
+    def _seconds_left(self) -> float:
+        """Return how long this candidate may hold the Lease without renewing it."""
+        return self._renewed_at + DURATION_SECONDS - SAFETY_SECONDS - time.monotonic()
 
     async def release(self) -> None:
         """Let another candidate have the Lease at once, if it is ours."""
