@@ -7,16 +7,16 @@ right, and this operator still owns every field that it applied. Nothing is writ
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
 from greenroom_operator.cache import Cache, Family, KeptChild
 from greenroom_operator.client import Api, Object
-from greenroom_operator.errors import ApiRefused, NotFound
+from greenroom_operator.errors import ApiRefused, ApiUnavailable, NotFound
 from greenroom_operator.experiment import Experiment
-from greenroom_operator.kinds import BY_NAME, EXPERIMENT, WORKLOADS, Kind
+from greenroom_operator.kinds import BY_NAME, DEPLOYMENT, EXPERIMENT, VOLUME_CLAIM, WORKLOADS, Kind
 from greenroom_operator.names import APPLIED, INPUTS, OWNER
 from greenroom_operator.observed import ChildKey, Manifest
 from greenroom_operator.projection import owner_of
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 # Stands for the owner of what is not there.
 _NOBODY: Final = ""
+_FOREIGN: Final = "Foreign"
 
 
 @dataclass(slots=True)
@@ -35,12 +36,14 @@ class Applied:
         created, restored, deleted: children that were made for a new experiment, put back after
             somebody changed or deleted them, and pruned.
         refused: what the API server answered, by child.
+        failure: the last of these answers after which a try may succeed that is soon.
     """
 
     created: list[ChildKey] = field(default_factory=list)
     restored: list[ChildKey] = field(default_factory=list)
     deleted: list[ChildKey] = field(default_factory=list)
     refused: dict[ChildKey, str] = field(default_factory=dict)
+    failure: ApiUnavailable | None = None
 
 
 class Applier:
@@ -58,8 +61,9 @@ class Applier:
     async def apply(self, experiment: Experiment, manifests: Sequence[Manifest]) -> Applied:
         """Write what differs from the plan, in its order, and delete what it no longer has.
 
-        What the API server refuses holds up no other child; it is written again at the next
-        reconcile.
+        What the API server refuses, or fails at as it does where a webhook of one kind is
+        away, holds up no other child; it is written again at the next reconcile. But no pod is
+        to run on a volume that belongs to another.
 
         Raises:
             ApiUnavailable: the rest waits for another try.
@@ -68,13 +72,22 @@ class Applier:
         family = self._cache.family(experiment.key)
         if not await self._still_there(experiment, family, manifests):
             return applied
+        foreign: set[str] = set()
         for manifest in manifests:
             kind = BY_NAME[manifest["kind"]]
             key = kind.kind, manifest["metadata"]["name"]
+            if foreign & set(_mounted_claims(manifest)):
+                manifest = {**manifest, "spec": {**manifest["spec"], "replicas": 0}}
             try:
                 await self._child(experiment, family, kind, key, manifest, applied)
             except ApiRefused as error:
                 applied.refused[key] = str(error)
+                if kind is VOLUME_CLAIM and error.reason == _FOREIGN:
+                    foreign.add(key[1])
+            except ApiUnavailable as error:
+                if error.reason != "500":
+                    raise
+                applied.refused[key], applied.failure = str(error), error
         await self._prune(experiment, family, manifests, applied)
         return applied
 
@@ -115,7 +128,7 @@ class Applier:
                 f"{kind.kind} {key[1]} is there already and belongs to another; the experiment or "
                 "it must go, or have another name",
                 status=409,
-                reason="Foreign",
+                reason=_FOREIGN,
             )
         if patch is manifest:
             body = await self._put(kind, manifest, there=kept is not None)
@@ -193,10 +206,22 @@ def _difference(kept: KeptChild | None, manifest: Manifest) -> Manifest | None:
         same = child.replicas == replicas and kept.untouched(manifest)
         return None if same else manifest
     # Only this operator's way of writing pods differs, not what they run: a newer operator
-    # does not restart running pods for that. What is at rest takes the new form.
-    if child.applied and child.inputs and child.inputs == _inputs_of(manifest) and child.replicas:
+    # does not restart running pods for that. What is at rest takes the new form, and so does
+    # what an experiment of the same name left behind.
+    ours = child.owner is not None and child.owner == owner_of(manifest["metadata"])
+    alike = child.applied and child.inputs and child.inputs == _inputs_of(manifest)
+    if ours and alike and child.replicas:
         return None if child.replicas == replicas else {"spec": {"replicas": replicas}}
     return manifest
+
+
+def _mounted_claims(manifest: Manifest) -> Iterator[str]:
+    """Yield the names of the volume claims that a workload's pods mount."""
+    pods = manifest["spec"].get("template", {}) if manifest["kind"] == DEPLOYMENT.kind else {}
+    for volume in pods.get("spec", {}).get("volumes", ()):
+        claim = volume.get("persistentVolumeClaim")
+        if claim is not None:
+            yield claim["claimName"]
 
 
 def _is_claimed(manifest: Manifest) -> bool:

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -19,17 +18,17 @@ from greenroom_api import InvalidExperiment
 from greenroom_operator.apply import Applied, Applier
 from greenroom_operator.cache import Cache
 from greenroom_operator.client import Api
-from greenroom_operator.errors import ApiUnavailable, Conflict, NotFound, OperatorError
+from greenroom_operator.errors import ApiRefused, ApiUnavailable, Conflict, NotFound, OperatorError
 from greenroom_operator.events import EventPoster
 from greenroom_operator.experiment import Experiment, Key
 from greenroom_operator.kinds import EXPERIMENT, SECRET
 from greenroom_operator.logs import about
 from greenroom_operator.metrics import Metrics
 from greenroom_operator.names import token_name
-from greenroom_operator.observed import Decision, Observed
+from greenroom_operator.observed import ChildKey, Decision, Observed
 from greenroom_operator.plan import plan
 from greenroom_operator.plan.secret import token_secret
-from greenroom_operator.policies import decide, is_ours
+from greenroom_operator.policies import decide, is_ours, polling
 from greenroom_operator.progress import Poller
 from greenroom_operator.queue import Urgency, WorkQueue
 from greenroom_operator.settings import PlanOptions
@@ -50,7 +49,7 @@ class Controller:
     Args:
         api, cache, queue, poller, poster, metrics: its parts.
         options: what children look like.
-        longest_poll: seconds between two questions to a learner, at the most.
+        poll_seconds: between two questions to a learner that trains, more or less.
     """
 
     def __init__(
@@ -62,11 +61,11 @@ class Controller:
         poster: EventPoster,
         metrics: Metrics,
         options: PlanOptions,
-        longest_poll: float,
+        poll_seconds: float,
     ) -> None:
         self._api, self._cache, self._queue = api, cache, queue
         self._poller, self._poster, self._metrics = poller, poster, metrics
-        self._options, self._longest_poll = options, longest_poll
+        self._options, self._poll_seconds = options, poll_seconds
         self._applier = Applier(api, cache)
         self._phases: dict[Key, str] = {}
 
@@ -125,35 +124,49 @@ class Controller:
         key = experiment.key
         before = dict(experiment.status)
         images = resolve_images(experiment, self._options)
-        token = await self._token(experiment)
-        experiment = replace(experiment, status=before | {"images": images, "tokenSecret": token})
+        token, refused = await self._token(experiment)
+        experiment = replace(experiment, status=before | {"images": images} | token)
         observed = self._observe(experiment)
         decision = decide(experiment, observed)
         if decision.delete:
             logger.info("deleting: its time after completion has passed", extra=about(key))
             return await self._api.delete(EXPERIMENT, key[0], key[1], uid=experiment.uid)
-        applied = await self._apply(experiment, decision, observed)
+        applied = await self._apply(experiment, decision, observed, refused)
+        if applied.failure is not None and not self._queue.failures(key):
+            raise applied.failure  # it may be over before anybody has read of it
         observed = self._observe(experiment)
         await self._write_status(
             key, experiment.uid, before, make_status(experiment, observed, decision)
         )
         self._poster.post_applied(experiment, applied)
-        poll = decision.poll_seconds
-        self._poller.schedule(key, None if poll is None else min(poll, self._longest_poll))
+        self._poller.schedule(key, self._pause(decision.poll_seconds))
         waits = [decision.recheck_seconds, REFUSED_SECONDS if applied.refused else None]
         due = [seconds for seconds in waits if seconds is not None]
         if due:
             self._queue.add_later(key, min(due))
+        if applied.failure is not None:
+            raise applied.failure
+
+    def _pause(self, seconds: float | None) -> float | None:
+        """Return the pause before the next question to a learner; who waits is asked at once."""
+        if seconds is None or seconds <= polling.HURRY_SECONDS:
+            return seconds
+        return seconds * self._poll_seconds / polling.POLL_SECONDS
 
     def _observe(self, experiment: Experiment) -> Observed:
         source = source_of(experiment, self._cache)
         return self._cache.observed(experiment.key, datetime.now(UTC), source)
 
     async def _apply(
-        self, experiment: Experiment, decision: Decision, observed: Observed
+        self,
+        experiment: Experiment,
+        decision: Decision,
+        observed: Observed,
+        refused: Mapping[ChildKey, str],
     ) -> Applied:
         manifests = plan(experiment, decision, observed, self._options)
         applied = await self._applier.apply(experiment, manifests)
+        applied.refused |= refused
         if applied.created:
             names = ", ".join(f"{kind} {name}" for kind, name in applied.created)
             logger.info("created %s", names, extra=about(experiment.key))
@@ -165,21 +178,28 @@ class Controller:
         family.refused = applied.refused
         return applied
 
-    async def _token(self, experiment: Experiment) -> str:
+    async def _token(self, experiment: Experiment) -> tuple[dict[str, str], dict[ChildKey, str]]:
         """Make the run's secret, once; the operator never reads it.
 
         Whether it was made is in the status. A pod that misses it has it made anew.
+
+        Returns:
+            what the status says of it, and what the API server answered if it refused.
         """
-        known: str | None = experiment.status.get("tokenSecret")
+        name = token_name(experiment.name)
         lost = any(
-            pod.waiting == "CreateContainerConfigError" and "secret" in pod.waiting_message
+            pod.waiting == "CreateContainerConfigError" and f'"{name}"' in pod.waiting_message
             for _, pod in self._cache.family(experiment.key).pods.values()
         )
-        if known is not None and not lost:
-            return known
-        with suppress(Conflict):
+        if "tokenSecret" in experiment.status and not lost:
+            return {}, {}
+        try:
             await self._api.create(SECRET, token_secret(experiment))
-        return token_name(experiment.name)
+        except Conflict:
+            pass  # it is there
+        except ApiRefused as error:
+            return {}, {(SECRET.kind, name): str(error)}
+        return {"tokenSecret": name}, {}
 
     async def _write_status(
         self, key: Key, uid: str, old: Mapping[str, Any], new: Mapping[str, Any]
@@ -197,6 +217,9 @@ class Controller:
         except (NotFound, Conflict):
             return  # it was deleted meanwhile
         self._cache.experiment("MODIFIED", body)
+        # The answer may be the first to tell of another spec: its event will say nothing new.
+        if body["metadata"]["generation"] != new["observedGeneration"]:
+            self._queue.add(key, Urgency.CHANGED)
         # What was written may be what the next step waits for.
         if old.get("conditions") != new.get("conditions"):
             self._queue.add(key, Urgency.NEW)

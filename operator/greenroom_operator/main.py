@@ -66,7 +66,7 @@ def operate(
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     progress_interval: Annotated[
         float,
-        typer.Option(min=1.0, max=3600.0, help="Seconds between questions to a learner, at most."),
+        typer.Option(min=1.0, max=3600.0, help="Seconds between questions to a learner."),
     ] = 15.0,
     progress_via: Annotated[
         str,

@@ -132,6 +132,10 @@ class WorkQueue:
         self.add_later(key, seconds)
         return seconds
 
+    def failures(self, key: Key) -> int:
+        """Return how often the work on a key has failed since it succeeded last."""
+        return self._failures.get(key, 0)
+
     def forget(self, key: Key) -> None:
         """Forget failures and times of a key that is gone."""
         self._failures.pop(key, None)

@@ -35,7 +35,7 @@ class Settings:
         lease_name, lease_namespace: of the Lease.
         identity: how this process is called in the Lease.
         http_host, http_port: where probes and metrics are; 0 lets the system choose.
-        progress_seconds: between two questions to a learner, at the most.
+        progress_seconds: between two questions to a learner that trains.
         progress_via: "pods" asks a learner's pod itself, "proxy" through the API server.
         resync_seconds: between two whole comparisons with the cluster.
     """
