@@ -125,6 +125,8 @@ def test_a_new_operator_ends_what_another_one_began(make_operator, kubectl, agen
     life.phase(kubectl, "x", "Running")
     steps = recorded["environmentSteps"] + 1000
     life.patch(kubectl, "x", f'{{"stop": {{"environmentSteps": {steps}}}}}')
+    told = ["get", "configmap", "x-experiment", "--output=yaml"]
+    eventually(lambda: kubectl(*told), lambda seen: f"environmentSteps: {steps}" in seen)
     second.kill()
     eventually(
         lambda: life.learner_says(kubectl, "x")["state"], lambda seen: seen == "finished", SECONDS
