@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from greenroom_operator.kinds import DEPLOYMENT, STATEFUL_SET, VOLUME_CLAIM, Kind
@@ -102,10 +102,15 @@ def pod_of(body: Mapping[str, Any]) -> Pod | None:
         reason=status.get("reason", ""),
         message=status.get("message", "")[:MESSAGE_CHARACTERS],
         inputs=metadata.get("annotations", {}).get(INPUTS, ""),
+        owner=metadata.get("annotations", {}).get(OWNER, ""),
         unschedulable=scheduled.get("message", "") if unschedulable else "",
         **_waiting(containers),
-        **_exit(ours),
+        **_exit(ours, conditions.get("Ready", {})),
     )
+
+
+# Less than the readiness probes of the roles take to fail.
+_SETTLED = timedelta(seconds=10)
 
 
 def _time(text: str | None) -> datetime | None:
@@ -124,14 +129,20 @@ def _waiting(containers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {}
 
 
-def _exit(containers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return how a container ended that failed last, or ended last if none failed."""
+def _exit(containers: Iterable[Mapping[str, Any]], ready: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a container ended that failed last, or ended last if none failed.
+
+    Args:
+        ready: the pod's condition: what ended before it was ready once more is past.
+    """
     ends = [
         ended
         for container in containers
         for ended in (
             container.get("state", {}).get("terminated"),
-            container.get("lastState", {}).get("terminated"),
+            None
+            if _was_ready(container, ready)
+            else container.get("lastState", {}).get("terminated"),
         )
         if ended
     ]
@@ -143,6 +154,16 @@ def _exit(containers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "exit_reason": ended.get("reason", ""),
         "exit_message": ended.get("message", "")[-MESSAGE_CHARACTERS:],
     }
+
+
+def _was_ready(container: Mapping[str, Any], ready: Mapping[str, Any]) -> bool:
+    """Return whether a container was ready since it was started again, and is not any more."""
+    started = _time(container.get("state", {}).get("running", {}).get("startedAt"))
+    changed = _time(ready.get("lastTransitionTime"))
+    if ready.get("status") == "True" or started is None or changed is None:
+        return False
+    # The end of the run before makes a pod unready, too, told a moment later.
+    return changed - started > _SETTLED
 
 
 def owner_of(metadata: Mapping[str, Any]) -> str | None:

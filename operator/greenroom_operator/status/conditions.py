@@ -92,6 +92,8 @@ def _ready(situation: Situation, obstacles: list[Cause]) -> Verdict:
         return Verdict("True", reasons.ROLES_READY, bounded(words))
     if obstacles:
         return _obstructed(obstacles)
+    if silent := silence_words(situation.observed):
+        return Verdict("False", reasons.LEARNER_SILENT, silent)
     return Verdict("False", *_waiting(situation))
 
 

@@ -80,9 +80,21 @@ def is_silent(observed: Observed) -> bool:
 
 
 def silence_words(observed: Observed) -> str:
-    """Return words about a learner that is ready and silent, "" if it is not."""
+    """Return words about a learner that is silent and should not be, "" if it is not.
+
+    One that starts does not answer yet; one that is ready, or answered before, should.
+    """
     silence = observed.silence
-    if silence is None or not is_silent(observed) or not ready_pods(observed, "learner"):
+    if silence is None or not is_silent(observed) or not _should_answer(observed):
         return ""
     seconds = (observed.now - silence.since).total_seconds()
     return bounded(f"learner has not answered for {coarsely(seconds)}: {silence.error}")
+
+
+def _should_answer(observed: Observed) -> bool:
+    spoke = observed.progress and observed.progress.pod
+    return any(
+        pod.ready or (pod.uid == spoke and pod.phase == "Running" and pod.exit_code is None)
+        for pod in observed.pods_of("learner")
+        if not pod.deleting
+    )

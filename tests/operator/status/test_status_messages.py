@@ -337,6 +337,16 @@ def test_a_silent_learner_is_told_of_without_counting_seconds(seconds, words):
     assert status["phase"] == "Degraded"
 
 
+def test_a_learner_that_hangs_is_silent_and_one_that_starts_is_not():
+    silence = Silence(after(0), "no answer in 5 s")
+    hangs = pod("learner", ready=False)
+    for spoke, reason in ((progress(), "LearnerSilent"), (None, "NotReady")):
+        observed = seen(all_pods(2, hangs), ALL, now=after(40), silence=silence, progress=spoke)
+        status = status_of(experiment(running_status()), observed)
+        assert condition(status, "Progressing")[1] == reason
+        assert condition(status, "Ready")[:2] == ("False", reason)
+
+
 def test_a_learner_that_is_down_is_not_said_to_be_silent():
     silence = Silence(after(0), "Connection refused")
     crashed = broken("learner", restarts=2, exit_code=1, exit_message="no")
