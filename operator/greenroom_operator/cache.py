@@ -221,12 +221,18 @@ class Cache:
         return key if known is None or known[1] != pod else None
 
     def observed(self, key: Key, now: datetime, source: Source | None = None) -> Observed:
-        """Return what one reconcile looks at."""
+        """Return what one reconcile looks at.
+
+        Pods of an experiment of that name which was there before are none of this one's.
+        """
         family = self.family(key)
+        uid = family.experiment.uid if family.experiment else ""
         return Observed(
             now=now,
             children={name: kept.child for name, kept in family.children.items()},
-            pods=tuple(pod for _, (_, pod) in sorted(family.pods.items())),
+            pods=tuple(
+                pod for _, (_, pod) in sorted(family.pods.items()) if pod.owner in ("", uid)
+            ),
             progress=family.progress,
             silence=family.silence,
             source=source,

@@ -19,6 +19,8 @@ from greenroom_operator.queue import Urgency, WorkQueue
 
 # A watch is asked for anew so often; what it missed meanwhile it is told. See `health`.
 WATCH_SECONDS: Final = 120
+_FIRST_BACKOFFS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
+_LONGEST_BACKOFF: Final = 10.0
 Handler = Callable[..., Awaitable[None]]
 
 
@@ -58,6 +60,9 @@ def make_settings(*, namespaced: bool) -> kopf.OperatorSettings:
     settings.scanning.disabled = namespaced
     settings.watching.server_timeout = WATCH_SECONDS
     settings.watching.chunk_size = 250
+    # A watch that the API server refuses (429, 5xx) is asked for as long as that lasts; liveness
+    # ends a process whose watches stay away.
+    settings.networking.error_backoffs = (*_FIRST_BACKOFFS, *([_LONGEST_BACKOFF] * 1_000))
     settings.queueing.idle_timeout = 0.1
     settings.execution.max_workers = 1
     settings.persistence.diffbase_storage = _NoDiffs()

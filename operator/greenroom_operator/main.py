@@ -22,6 +22,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"auto_envvar_prefix": PREFIX, "max_content_width": 100},
     rich_markup_mode=None,
+    pretty_exceptions_enable=False,
 )
 
 
@@ -84,7 +85,7 @@ def operate(
     pod_disruption_budgets: Annotated[bool, typer.Option(help="Make PodDisruptionBudgets.")] = True,
     network_policies: Annotated[bool, typer.Option(help="Make NetworkPolicies.")] = True,
     pod_monitors: Annotated[
-        bool, typer.Option(help="Make PodMonitors where the cluster knows them.")
+        bool, typer.Option(help="Make PodMonitors, if the cluster knows them at the start.")
     ] = True,
 ) -> None:
     """Look after RLExperiments: make what they ask for, keep it so, and tell how they do.

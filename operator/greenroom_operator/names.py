@@ -38,7 +38,8 @@ INPUTS: Final = f"{GROUP}/inputs"
 """On a pod template: digest of what its role is started from; another one rolls the pods."""
 
 OWNER: Final = f"{GROUP}/owner"
-"""On a volume claim that outlives its experiment, and so has no owner: the experiment's uid."""
+"""The experiment's uid, on what its owner references do not tell: pods, and a volume claim that
+outlives its experiment."""
 
 # --- pods ---------------------------------------------------------------------------------
 

@@ -79,6 +79,7 @@ class Pod:
         unschedulable: the scheduler's words while no node takes it, else "".
         reason, message: ``status.reason`` and ``status.message`` ("Evicted").
         inputs: annotation ``greenroom.dev/inputs``.
+        owner: annotation ``greenroom.dev/owner``: the uid of its experiment, "" without.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Pod:
     reason: str = ""
     message: str = ""
     inputs: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

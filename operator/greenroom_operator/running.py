@@ -183,13 +183,17 @@ async def _watch(
 
     kopf.on.login(registry=registry, id="login")(login)
     # kopf takes SIGTERM and SIGINT over, and returns then.
-    await kopf.operator(
-        registry=registry,
-        settings=make_settings(namespaced=bool(settings.namespaces)),
-        standalone=True,
-        clusterwide=not settings.namespaces,
-        namespaces=settings.namespaces,
-    )
+    try:
+        await kopf.operator(
+            registry=registry,
+            settings=make_settings(namespaced=bool(settings.namespaces)),
+            standalone=True,
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+        )
+    except Exception as error:
+        # Whatever kopf gives up over: a new process begins with lists and watches of its own.
+        raise OperatorError(f"The watches ended: {error!r}") from error
 
 
 async def _first_to_end(*coroutines: Coroutine[Any, Any, None]) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from greenroom_operator.names import INPUTS
+from greenroom_operator.names import INPUTS, OWNER
 
 Path = tuple[str, ...]
 
@@ -68,7 +68,10 @@ def merge_template(ours: dict[str, Any], theirs: Mapping[str, Any] | None) -> di
     merged["metadata"] = {
         **metadata,
         "labels": {**metadata["labels"], **own["labels"]},
-        "annotations": {**metadata["annotations"], INPUTS: own["annotations"][INPUTS]},
+        "annotations": {
+            **metadata["annotations"],
+            **{name: own["annotations"][name] for name in (INPUTS, OWNER)},
+        },
     }
     for kind in _CONTAINERS:
         containers = ours["spec"].get(kind, [])

@@ -51,6 +51,7 @@ def _annotations(subject: Subject, role: Role) -> dict[str, str]:
     seeding = role == "learner" and subject.seeding
     return {
         names.INPUTS: digest([subject.inputs.digests[role], subject.image(role), seeding]),
+        names.OWNER: subject.uid,
         "kubectl.kubernetes.io/default-container": names.CONTAINER,
         # For a Prometheus without its operator, and so without PodMonitors.
         "prometheus.io/scrape": "true",
