@@ -218,11 +218,13 @@ class Life:
             or status["actors"]["ready"] != actors
         ):
             return False
-        verdict = next(c for c in status["conditions"] if c["type"] == "Progressing")
+        verdicts = {c["type"]: c for c in status["conditions"]}
+        progressing = verdicts["Progressing"]
         if phase == "Running":
             # All pods are ready, and the learner has been asked.
-            return verdict["reason"] == "AsSpecified" and bool(status.get("environmentSteps"))
-        return verdict["status"] == "False" and not self._list(POD)
+            asked = verdicts["ReplayStalled"]["reason"] == "Flowing"
+            return asked and bool(progressing["reason"] == "AsSpecified")
+        return progressing["status"] == "False" and not self._list(POD)
 
     def _experiment(self) -> Object:
         return self._api.get(EXPERIMENT.path(self.namespace, NAME))

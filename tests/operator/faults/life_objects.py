@@ -9,14 +9,16 @@ from typing import Any
 
 from e2e.cluster.client import Api, ApiError, Object
 from greenroom_operator.kinds import CHILDREN, POD_MONITOR, SECRET
+from greenroom_operator.status.progress import COUNTS, RATES
 
 # Of this run, and not of a life: other values each time.
 _METADATA = {"creationTimestamp", "generation", "managedFields", "resourceVersion", "uid"}
 _DIGESTS = re.compile(r"greenroom\.dev/(applied|inputs)|deployment\.kubernetes\.io/revision")
 _ADDRESSES = {"clusterIP", "clusterIPs", "volumeName"}
 _TIMES = {"lastTransitionTime", "startTime", "completionTime", "progressTime", "time"}
-# Written now and then, and known again once the learner has been asked.
-_RATES = {"environmentStepsPerSecond", "learnerStepsPerSecond"}
+# Written every 30 s, while nothing else changes; and by the end of training.
+_PROGRESS = {*COUNTS, *RATES, "checkpoint"}
+_NEWEST = re.compile('; (the newest known is at|none is known)[^"]*')
 
 
 def family(api: Api, namespace: str) -> dict[str, Object]:
@@ -53,7 +55,10 @@ def snapshot(objects: Mapping[str, Object], status: Object, own: Sequence[str]) 
         }
         for name, item in objects.items()
     }
+    if status["phase"] != "Succeeded":
+        status = {name: value for name, value in status.items() if name not in _PROGRESS}
     text = json.dumps(_without_this_run({**specs, "status": status}), indent=1, sort_keys=True)
+    text = _NEWEST.sub("", text)
     for word in own:
         text = text.replace(word, "OWN")
     return text
@@ -65,7 +70,7 @@ def _without_this_run(value: Any) -> Any:
         return [_without_this_run(item) for item in value]
     if not isinstance(value, dict):
         return value
-    dropped = _METADATA | _ADDRESSES | _TIMES | _RATES
+    dropped = _METADATA | _ADDRESSES | _TIMES
     return {
         name: _without_this_run(item)
         for name, item in value.items()
