@@ -20,7 +20,8 @@ from e2e.cluster.processes import wait_until
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cartpole-dqn.yaml"
 CRD = "rlexperiments.greenroom.dev"
-pytestmark = pytest.mark.slow
+# On a busy machine real roles and control planes take their time to start.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 KEPT = {"greenroom-rlexperiments-edit", "greenroom-rlexperiments-view", CRD}
 WATCHED = (

@@ -17,7 +17,8 @@ from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.processes import wait_until
 from greenroom_operator.kinds import CHILDREN
 
-pytestmark = pytest.mark.slow
+# On a busy machine real roles and control planes take their time to start.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 NAME = "cartpole-dqn"
 ACCOUNT = "greenroom-operator"

@@ -120,6 +120,7 @@ def test_without_a_cluster_it_says_so(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_ready_once_the_api_server_is_there_and_not_alive_when_its_watches_are_cut(tmp_path):
     with ControlPlane(nodes=1) as plane:
         install_crd(plane.cluster.kubectl())

@@ -7,7 +7,8 @@ import pytest
 from living import SECONDS
 from operating import condition, events, eventually, status
 
-pytestmark = pytest.mark.slow
+# On a busy machine real roles and control planes take their time to start.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

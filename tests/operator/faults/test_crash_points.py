@@ -27,6 +27,7 @@ def undisturbed(crd: None, cluster: Cluster, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_no_step_has_more_writes_than_are_cut(undisturbed: Life) -> None:
     assert max(undisturbed.writes.values()) <= MOST_WRITES, undisturbed.writes
     # Kubernetes removes what an experiment owns; an event of before may come late.
@@ -34,6 +35,7 @@ def test_no_step_has_more_writes_than_are_cut(undisturbed: Life) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("write", range(1, MOST_WRITES + 1))
 def test_a_new_operator_goes_on_after_each_write(
     undisturbed: Life, cluster: Cluster, tmp_path: Path, write: int
