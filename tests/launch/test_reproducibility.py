@@ -78,3 +78,13 @@ def test_evaluation_and_checkpoints_change_no_training(tmp_path: Path) -> None:
         experiment(evaluator={"episodes": 3, "interval": 130}, checkpoint={"interval": "1s"}),
     )
     assert equal(parameters(tmp_path / "few"), parameters(tmp_path / "many"))
+
+
+def test_a_run_ends_at_the_same_step_however_often_it_looks_around(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = experiment(stop={"learnerSteps": 150})
+    seldom = run(tmp_path / "seldom", wanted)
+    monkeypatch.setattr("greenroom.training.session.HOUSEKEEPING_SECONDS", 0.001)
+    often = run(tmp_path / "often", wanted)
+    assert often.environment_steps == seldom.environment_steps

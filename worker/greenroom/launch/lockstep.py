@@ -70,13 +70,15 @@ class LockstepDriver(LocalDriver):
         table, batch_size = self._parts.dataset.table, self._parts.dataset.batch_size
         limit = limits.learner_steps
         finished = True
-        while replay.can_sample(table, batch_size):
+        while finished and replay.can_sample(table, batch_size):
             if interrupted() or (limit is not None and learning.learner_steps >= limit):
                 finished = False
-                break
-            learning.step()
+            else:
+                learning.step()
         learning.publish()
-        return finished
+        # Also where the turn ends at that very step: whoever asks between two steps of the next
+        # turn, which is a matter of time, would end the run elsewhere.
+        return finished and (limit is None or learning.learner_steps < limit)
 
     def state(self) -> dict[str, State]:
         """Return all parts, whose turn it is, and what is acted on."""
