@@ -68,6 +68,8 @@ class Fetching:
         return subprocess.Popen(
             [*command, *options],
             env=self.environment | environment,
+            # A shell that runs tests in the background has SIGINT ignored, also by children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -14,26 +14,8 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))
 
+from definition import install_crd
 from operator_process import OperatorProcess
-
-from e2e.cluster.cluster import KubectlError
-from e2e.cluster.processes import wait_until
-
-CRD = Path(__file__).parents[2] / "crds" / "rlexperiments.yaml"
-
-
-def install_crd(kubectl):
-    """Install the API of experiments and wait until it is served."""
-    kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-
-    def served():
-        try:
-            kubectl("get", "rlexperiments", "--all-namespaces", "--output=name")
-        except KubectlError:
-            return False
-        return True
-
-    wait_until(served, 60.0, "rlexperiments are served")
 
 
 @pytest.fixture(scope="session")

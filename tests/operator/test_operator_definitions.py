@@ -4,7 +4,7 @@ import json
 
 import pytest
 import yaml
-from conftest import CRD, install_crd
+from definition import CRD, install_crd
 from operating import SPEC, apply, child_names, children, condition, eventually, ready
 from operator_process import OperatorProcess
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 import requests
-from conftest import install_crd
+from definition import install_crd
 from operating import apply, eventually, ready
 from operator_process import OperatorProcess
 

@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from conftest import install_crd
+from definition import install_crd
 from operating import Writes, apply, child_names, children, eventually, quiet, ready
 from operator_process import OperatorProcess
 
