@@ -185,14 +185,14 @@ def test_pods_find_each_other_by_the_names_of_services(kubectl, namespace, web, 
 
 
 def test_init_containers_run_first_and_a_failing_one_is_tried_again(kubectl, agent):
-    once = "test -e /work/tried || { touch /work/tried; exit 1; }"
-    work = [{"name": "work", "mountPath": "/work"}]
+    once = "test -e /scratch/tried || { touch /scratch/tried; exit 1; }"
+    work = [{"name": "work", "mountPath": "/scratch"}]
     run_pod(kubectl, {
         "restartPolicy": "OnFailure",
         "initContainers": [
             {**container(["sh", "-c", once], volumeMounts=work), "name": "first"},
         ],
-        "containers": [container(["ls", "/work"], volumeMounts=work)],
+        "containers": [container(["ls", "/scratch"], volumeMounts=work)],
         "volumes": [{"name": "work", "emptyDir": {}}],
     })  # fmt: skip
     status = wait_for_pod(kubectl, lambda s: s["phase"] == "Succeeded", "the pod succeeds")
