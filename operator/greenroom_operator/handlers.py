@@ -12,6 +12,7 @@ from typing import Any, Final
 import kopf
 
 from greenroom_operator.cache import Cache
+from greenroom_operator.client import LIST_SECONDS, REQUEST_SECONDS
 from greenroom_operator.experiment import Key
 from greenroom_operator.kinds import CHILDREN, EXPERIMENT, POD, Kind
 from greenroom_operator.names import CHILD_SELECTOR
@@ -63,6 +64,8 @@ def make_settings(*, namespaced: bool) -> kopf.OperatorSettings:
     # A watch that the API server refuses (429, 5xx) is asked for as long as that lasts; liveness
     # ends a process whose watches stay away.
     settings.networking.error_backoffs = (*_FIRST_BACKOFFS, *([_LONGEST_BACKOFF] * 1_000))
+    settings.networking.request_timeout = LIST_SECONDS
+    settings.networking.connect_timeout = REQUEST_SECONDS
     settings.queueing.idle_timeout = 0.1
     settings.execution.max_workers = 1
     settings.persistence.diffbase_storage = _NoDiffs()

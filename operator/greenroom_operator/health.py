@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,6 +52,15 @@ class Health:
             self._beat = self._clock()
             await asyncio.sleep(BEAT_SECONDS)
 
+    def expect(self, watches: Iterable[str]) -> None:
+        """Say which watches, by URL path, are to be accepted from now on.
+
+        Otherwise a list that hangs before its watch would never be missed.
+        """
+        now = self._clock()
+        for path in watches:
+            self._watches.setdefault(path, now)
+
     def watch_age(self) -> float:
         """Return the seconds since the watch was accepted that this happened to longest ago."""
         return max((self._clock() - at for at in list(self._watches.values())), default=0.0)
@@ -70,15 +79,8 @@ class Health:
     def trace(self) -> aiohttp.TraceConfig:
         """Return what notes accepted watches in kopf's HTTP session."""
         trace = aiohttp.TraceConfig()
-        trace.on_request_start.append(self._begun)
         trace.on_request_end.append(self._accepted)
         return trace
-
-    async def _begun(
-        self, _: Any, __: SimpleNamespace, params: aiohttp.TraceRequestStartParams
-    ) -> None:
-        if params.url.query.get("watch") == "true":
-            self._watches.setdefault(params.url.path, self._clock())
 
     async def _accepted(
         self, _: Any, __: SimpleNamespace, params: aiohttp.TraceRequestEndParams

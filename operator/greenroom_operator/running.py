@@ -21,7 +21,7 @@ from greenroom_operator.events import EventPoster
 from greenroom_operator.experiment import Key
 from greenroom_operator.handlers import make_registry, make_settings
 from greenroom_operator.health import Health, served
-from greenroom_operator.kinds import EXPERIMENT, POD_MONITOR
+from greenroom_operator.kinds import CHILDREN, EXPERIMENT, POD, POD_MONITOR
 from greenroom_operator.leader import Lease, LeaseLost
 from greenroom_operator.metrics import Metrics
 from greenroom_operator.progress import Poller
@@ -182,6 +182,10 @@ async def _watch(
         return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
 
     kopf.on.login(registry=registry, id="login")(login)
+    # PodMonitors are watched only where the cluster knows them.
+    kinds = [EXPERIMENT, POD, *(kind for kind in CHILDREN if kind is not POD_MONITOR)]
+    places = settings.namespaces or (None,)
+    health.expect(kind.path(place) for kind in kinds for place in places)
     # kopf takes SIGTERM and SIGINT over, and returns then.
     try:
         await kopf.operator(

@@ -49,6 +49,16 @@ def test_a_loop_that_stands_still_is_seen_from_outside():
         assert requests.get(alive, timeout=5).status_code == 200
 
 
+def test_a_watch_that_never_begins_is_missed():
+    clock = Clock()
+    health = Health(Metrics(), clock)
+    health.expect(["/api/v1/pods"])
+    assert health.why_not_alive() is None
+    clock.now += STALE_SECONDS + 1
+    asyncio.run(turned(health))
+    assert "the watch of /api/v1/pods was last accepted" in health.why_not_alive()
+
+
 def test_probes_are_answered(operator):
     # kopf says as an error that it was ended while it looked around for the first time.
     eventually(lambda: operator.metric("greenroom_operator_watch_age_seconds"), lambda age: age)
