@@ -127,9 +127,14 @@ def _obstacles(situation: Situation) -> list[Cause]:
     name, wanted = situation.experiment.name, situation.decision.replicas
     troubles = causes.troubles(name, situation.observed, wanted)
     if _waited(situation) < polling.QUIET_SECONDS:
-        # Each new experiment's volumes are.
-        troubles = [cause for cause in troubles if cause.reason != reasons.VOLUME_PENDING]
+        troubles = [cause for cause in troubles if not _passes(cause)]
     return found + troubles
+
+
+def _passes(cause: Cause) -> bool:
+    """Return whether every new experiment has this for a moment: its volumes are being made."""
+    unbound = cause.reason == reasons.UNSCHEDULABLE and "PersistentVolumeClaim" in cause.message
+    return unbound or cause.reason == reasons.VOLUME_PENDING
 
 
 def _waiting(situation: Situation) -> tuple[str, str]:

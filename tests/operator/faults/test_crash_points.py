@@ -14,7 +14,7 @@ from life import Crash, Life
 
 from e2e.cluster.cluster import Cluster
 
-MOST_WRITES = 20
+MOST_WRITES = 16
 CHILDREN = 12
 
 
