@@ -61,6 +61,8 @@ def audit_flags(policy: Path, log: Path) -> list[str]:
         f"--audit-log-path={log}",
         # In the file before the answer is sent, so that a test reads what it did.
         "--audit-log-mode=blocking",
+        # One file, whose end a test remembers: at 100 MB the default begins another.
+        "--audit-log-maxsize=4096",
     ]
 
 

@@ -37,11 +37,17 @@ USERS = {
     "system:kube-scheduler": "",
     "kwok": "system:masters",
 }
+# What the control plane asks of itself is nine tenths of all, and nobody's question here.
 AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
-rules: [{level: Metadata}]
+rules:
+- level: None
+  users: ["system:apiserver", "system:kube-controller-manager", "system:kube-scheduler", "kwok"]
+- level: None
+  userGroups: ["system:serviceaccounts:kube-system"]
+- level: Metadata
 """
 
 # As on most clusters: the default class, its volumes may grow.

@@ -14,7 +14,7 @@
 
 A key that is added while it is worked on is worked on once more afterwards; one that waits
 already keeps the more urgent of its places. A key that failed comes back after a time that
-doubles with each failure.
+doubles with each failure; before that, only for a change that may be the cure.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ class WorkQueue:
         """Have a key worked on soon."""
         if key in self._working:
             self._again[key] = min(urgency, self._again.get(key, urgency))
+            return
+        if urgency != Urgency.CHANGED and key in self._failures and key in self._timers:
             return
         waiting = self._waiting.get(key)
         if waiting is not None and waiting[0] <= urgency:

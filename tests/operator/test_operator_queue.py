@@ -60,6 +60,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.turns += 1
         if key in self.working:
             self.again[key] = min(urgency, self.again.get(key, urgency))
+        elif urgency != Urgency.CHANGED and key in self.failures and key in self.due:
+            pass  # its time will come
         elif key not in self.places or urgency < self.places[key][0]:
             self.places[key] = urgency, self.turns
 
@@ -196,7 +198,10 @@ def test_back_off_doubles_up_to_its_longest_and_begins_anew_after_success(loop):
         assert await queue.get() == key
         return queue.failed(key)
 
-    waits = [loop.run_until_complete(fail()) for _ in range(12)]
+    waits = []
+    for _ in range(12):
+        waits.append(loop.run_until_complete(fail()))
+        queue.cancel(key)
     for count, seconds in enumerate(waits):
         assert 0.75 <= seconds / min(LONGEST_BACKOFF, FIRST_BACKOFF * 2**count) <= 1.25
     assert max(waits) <= 1.25 * LONGEST_BACKOFF
@@ -207,6 +212,22 @@ def test_back_off_doubles_up_to_its_longest_and_begins_anew_after_success(loop):
 
     loop.run_until_complete(succeed())
     assert loop.run_until_complete(fail()) <= 1.25 * FIRST_BACKOFF
+
+
+def test_back_off_ends_early_for_a_change_alone(loop):
+    queue, key = WorkQueue(), ("team", "x")
+
+    async def fail():
+        queue.add(key, Urgency.NEW)
+        return queue.failed(await queue.get(), at_least=4.0)
+
+    loop.run_until_complete(fail())
+    queue.add(key, Urgency.ROUTINE)
+    queue.add(key, Urgency.NEW)
+    assert len(queue) == 0
+
+    queue.add(key, Urgency.CHANGED)
+    assert len(queue) == 1
 
 
 def test_keys_that_failed_together_do_not_come_back_together(loop):
