@@ -56,22 +56,6 @@ def times(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-# Durations that a message names: it changes when the next one is reached, not each second.
-_STEPS = ((86_400, "a day"), (3_600, "an hour"), (600, "10 min"), (60, "a minute"), (30, "30 s"))
-
-
-def coarsely(seconds: float) -> str:
-    """Return a duration such that a message with it seldom changes.
-
-    >>> coarsely(45), coarsely(5000), coarsely(3)
-    ('more than 30 s', 'more than an hour', 'less than 30 s')
-    """
-    for step, text in _STEPS:
-        if seconds >= step:
-            return f"more than {text}"
-    return "less than 30 s"
-
-
 def listed(parts: list[str]) -> str:
     """Return parts as a sentence lists them.
 

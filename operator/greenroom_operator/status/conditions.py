@@ -92,7 +92,7 @@ def _ready(situation: Situation, obstacles: list[Cause]) -> Verdict:
         return Verdict("True", reasons.ROLES_READY, bounded(words))
     if obstacles:
         return _obstructed(obstacles)
-    if silent := silence_words(situation.observed):
+    if silent := silence_words(situation.experiment.status, situation.observed):
         return Verdict("False", reasons.LEARNER_SILENT, silent)
     return Verdict("False", *_waiting(situation))
 
@@ -102,7 +102,7 @@ def _progressing(situation: Situation, obstacles: list[Cause]) -> Verdict:
         return _obstructed(obstacles)
     if situation.stops:
         return Verdict("False" if situation.stage == "stopped" else "True", *rest(situation))
-    if silent := silence_words(situation.observed):
+    if silent := silence_words(situation.experiment.status, situation.observed):
         return Verdict("Unknown", reasons.LEARNER_SILENT, silent)
     if _missing(situation):
         return Verdict("True", *_waiting(situation))

@@ -46,7 +46,7 @@ def make_progress(experiment: Experiment, observed: Observed) -> dict[str, Any]:
         # Not asked yet, as after a restart of this operator.
         runs = any(pod.phase == "Running" for pod in remaining(observed, "learner"))
         fields |= {name: previous[name] for name in RATES if name in previous and runs}
-    elif _trains(observed, progress):
+    elif _trains(experiment.status, observed, progress):
         fields |= _rates(progress)
     if checkpoint := _checkpoint(experiment, observed):
         fields["checkpoint"] = checkpoint
@@ -77,9 +77,9 @@ def _read_at(status: Mapping[str, Any], observed: Observed) -> datetime:
     return read if written is None or read > written else observed.now
 
 
-def _trains(observed: Observed, progress: Progress) -> bool:
+def _trains(status: Mapping[str, Any], observed: Observed, progress: Progress) -> bool:
     """Return whether the learner that gave these figures is there and trains."""
-    if progress.state != "training" or is_silent(observed):
+    if progress.state != "training" or is_silent(status, observed):
         return False
     return any(pod.uid == progress.pod for pod in remaining(observed, "learner"))
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from greenroom_operator import names
+from greenroom_operator import names, reasons, stored
 from greenroom_operator.experiment import Experiment
 from greenroom_operator.names import Role
 from greenroom_operator.observed import Decision, Observed
 from greenroom_operator.policies import stopping
-from greenroom_operator.words import bounded, coarsely
+from greenroom_operator.words import bounded
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -71,24 +71,43 @@ def is_ready(observed: Observed) -> bool:
     return all(ready_pods(observed, role) for role in ("replay", "learner", "actor"))
 
 
-def is_silent(observed: Observed) -> bool:
-    """Return whether the learner has been asked in vain for long."""
+def is_silent(status: Mapping[str, Any], observed: Observed) -> bool:
+    """Return whether the learner has been asked in vain for long.
+
+    One that was silent before this operator began is so until it answers.
+
+    Args:
+        status: the previous one.
+    """
     silence = observed.silence
+    if observed.progress is None and _silence_before(status):
+        return True
     if silence is None:
         return False
     return (observed.now - silence.since).total_seconds() >= SILENT_SECONDS
 
 
-def silence_words(observed: Observed) -> str:
+def silence_words(status: Mapping[str, Any], observed: Observed) -> str:
     """Return words about a learner that is silent and should not be, "" if it is not.
 
-    One that starts does not answer yet; one that is ready, or answered before, should.
+    One that starts does not answer yet; one that is ready, or answered before, should. The
+    words stay as they began, and name no duration: that is the time of the condition.
+
+    Args:
+        status: the previous one.
     """
-    silence = observed.silence
-    if silence is None or not is_silent(observed) or not _should_answer(observed):
+    if not is_silent(status, observed) or not _should_answer(observed):
         return ""
-    seconds = (observed.now - silence.since).total_seconds()
-    return bounded(f"learner has not answered for {coarsely(seconds)}: {silence.error}")
+    if before := _silence_before(status):
+        return before
+    assert observed.silence is not None, "only a silence of before is one without"
+    return bounded(f"learner does not answer: {observed.silence.error}")
+
+
+def _silence_before(status: Mapping[str, Any]) -> str:
+    """Return what the previous status says of a silent learner, "" if it did answer."""
+    before = stored.condition(status, names.REPLAY_STALLED)
+    return str(before.get("message")) if before.get("reason") == reasons.LEARNER_SILENT else ""
 
 
 def _should_answer(observed: Observed) -> bool:

@@ -33,11 +33,12 @@ _NOT_TRAINING = Verdict("False", reasons.NOT_TRAINING, "no learner trains")
 def replay_stalled(situation: Situation) -> Verdict:
     """Return the condition."""
     observed, progress = situation.observed, situation.observed.progress
+    status = situation.experiment.status
     if situation.stops:
         return _NOT_TRAINING
-    if silent := silence_words(observed):
+    if silent := silence_words(status, observed):
         return Verdict("Unknown", reasons.LEARNER_SILENT, silent)
-    if is_silent(observed):
+    if is_silent(status, observed):
         return _NOT_TRAINING
     if progress is None:
         return _as_before(situation)

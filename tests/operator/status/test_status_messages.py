@@ -322,23 +322,33 @@ def test_more_actors_are_waited_for_while_training_goes_on():
     }
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(29, None), (31, "30 s"), (59, "30 s"), (61, "a minute"), (599, "a minute"), (601, "10 min")],
-)
-def test_a_silent_learner_is_told_of_without_counting_seconds(seconds, words):
+def test_a_silent_learner_is_told_of_once():
     silence = Silence(after(0), "Connection timed out")
-    made = experiment(running_status())
-    observed = seen(all_pods(), ALL, now=after(seconds), silence=silence, progress=progress())
-    status = status_of(made, observed)
-    if words is None:
-        assert condition(status, "Progressing")[0] == "True"
-        return
-    message = f"learner has not answered for more than {words}: Connection timed out"
-    assert condition(status, "Progressing") == ("Unknown", "LearnerSilent", message)
-    assert condition(status, "ReplayStalled") == ("Unknown", "LearnerSilent", message)
-    assert condition(status, "Ready")[0] == "True"  # its probe says so
-    assert status["phase"] == "Degraded"
+    message = "learner does not answer: Connection timed out"
+
+    def later(seconds, status, **known):
+        observed = seen(all_pods(), ALL, now=after(seconds), **known)
+        return status_of(experiment(status), observed)
+
+    status = later(29, running_status(), silence=silence, progress=progress())
+    assert condition(status, "Progressing")[0] == "True"
+
+    silent = later(31, status, silence=silence, progress=progress())
+    assert condition(silent, "Progressing") == ("Unknown", "LearnerSilent", message)
+    assert condition(silent, "ReplayStalled") == ("Unknown", "LearnerSilent", message)
+    assert condition(silent, "Ready")[0] == "True"  # its probe says so
+    assert silent["phase"] == "Degraded"
+
+    refused = Silence(after(0), "Connection refused")
+    for seconds in (61, 601, 86_401):
+        assert later(seconds, silent, silence=refused, progress=progress()) == silent
+    # Also an operator that has begun anew, before it has asked and after it has in vain.
+    assert later(700, silent) == silent
+    assert later(715, silent, silence=Silence(after(715), "Connection refused")) == silent
+
+    answered = later(730, silent, progress=progress("training", 730, environment_steps=9_000))
+    assert condition(answered, "Progressing")[0] == "True"
+    assert condition(answered, "ReplayStalled")[0] == "False"
 
 
 def test_a_learner_that_hangs_is_silent_and_one_that_starts_is_not():
