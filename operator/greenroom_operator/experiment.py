@@ -21,7 +21,7 @@ class Experiment:
     """An RLExperiment that the API server holds.
 
     Attributes:
-        name, namespace, uid, generation, labels: of its metadata.
+        name, namespace, uid, generation: of its metadata.
         created: its creation timestamp, in UTC.
         deleting: whether it has a deletion timestamp.
         resource: the validated object.
@@ -32,7 +32,6 @@ class Experiment:
     namespace: str
     uid: str
     generation: int
-    labels: Mapping[str, str]
     created: datetime
     deleting: bool
     resource: RLExperiment
@@ -65,7 +64,6 @@ class Experiment:
             namespace=metadata["namespace"],
             uid=metadata["uid"],
             generation=metadata["generation"],
-            labels=metadata.get("labels", {}),
             created=datetime.fromisoformat(metadata["creationTimestamp"]),
             deleting="deletionTimestamp" in metadata,
             resource=resource,

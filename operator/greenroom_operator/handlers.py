@@ -6,7 +6,7 @@ no finalizer.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 import kopf
@@ -26,25 +26,24 @@ Handler = Callable[..., Awaitable[None]]
 
 
 def make_registry(
-    cache: Cache, queue: WorkQueue, relisted: Callable[[], None]
+    kinds: Iterable[Kind], cache: Cache, queue: WorkQueue, relisted: Callable[[], None]
 ) -> kopf.OperatorRegistry:
     """Return kopf's registry of handlers.
 
     Args:
+        kinds: what is watched.
         cache, queue: what events go into.
         relisted: called when kopf lists a kind anew, since then it may have missed deletions.
     """
     registry = kopf.OperatorRegistry()
-    kopf.on.event(
-        EXPERIMENT.group,
-        EXPERIMENT.version,
-        EXPERIMENT.plural,
-        id="experiment",
-        registry=registry,
-    )(_experiment_handler(cache, queue, relisted))
-    for kind in (*CHILDREN, POD):
+    for kind in kinds:
+        handler = (
+            _experiment_handler(cache, queue, relisted)
+            if kind is EXPERIMENT
+            else _child_handler(kind, cache, queue, relisted)
+        )
         kopf.on.event(kind.group, kind.version, kind.plural, id=kind.plural, registry=registry)(
-            _child_handler(kind, cache, queue, relisted)
+            handler
         )
     return registry
 

@@ -1,7 +1,8 @@
 """The operator's own health, answered from a thread, so that a loop that is stuck shows.
 
 /healthz   503 if the event loop stands still, or a watch was not accepted for long
-/readyz    503 until the Lease can be read (a standby) or caches are synced (the leader)
+/readyz    503 until the Lease can be read (a standby), or caches are synced and watches have
+           begun (the leader)
 /metrics   Prometheus' text format
 """
 
@@ -35,7 +36,7 @@ class Health:
     """What probes ask for.
 
     Attributes:
-        not_ready: why the process is not ready, None if it is.
+        not_ready: why the process is not ready, None if it is, its watches apart.
     """
 
     def __init__(self, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
@@ -43,6 +44,7 @@ class Health:
         self._clock = clock
         self._beat = clock()
         self._watches: dict[str, float] = {}
+        self._awaited: set[str] = set()
         self._metrics = metrics
         metrics.watch_age.set_function(self.watch_age)
 
@@ -60,10 +62,17 @@ class Health:
         now = self._clock()
         for path in watches:
             self._watches.setdefault(path, now)
+            self._awaited.add(path)
 
     def watch_age(self) -> float:
         """Return the seconds since the watch was accepted that this happened to longest ago."""
         return max((self._clock() - at for at in list(self._watches.values())), default=0.0)
+
+    def why_not_ready(self) -> str | None:
+        """Return why the process is not ready, None if it is."""
+        if self.not_ready is None and self._awaited:
+            return f"{len(self._awaited)} of {len(self._watches)} watches have not begun yet"
+        return self.not_ready
 
     def why_not_alive(self) -> str | None:
         """Return why the process had better be started again, None if it need not be."""
@@ -87,6 +96,7 @@ class Health:
     ) -> None:
         if params.url.query.get("watch") == "true" and params.response.status == HTTPStatus.OK:
             self._watches[params.url.path] = self._clock()
+            self._awaited.discard(params.url.path)
 
 
 @contextmanager
@@ -131,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "/healthz":
                 status, body = _probe(self.health.why_not_alive(), "alive")
             case "/readyz":
-                status, body = _probe(self.health.not_ready, "ready")
+                status, body = _probe(self.health.why_not_ready(), "ready")
             case "/metrics":
                 status, body = HTTPStatus.OK, generate_latest(self.metrics.registry)
                 content_type = CONTENT_TYPE_LATEST

@@ -28,33 +28,27 @@ class Child:
     """An object that the operator made, or that stands where it wants to make one.
 
     Attributes:
-        uid, generation: of the object.
+        uid: of the object.
         owner: uid of its controlling owner, or of the experiment that an ownerless volume claim
             was made for; None if it has neither.
         deleting: whether it has a deletion timestamp.
         applied: annotation ``greenroom.dev/applied``.
         inputs: annotation ``greenroom.dev/inputs`` of its pod template; workloads only.
         owned: digest of the fields that this operator's field manager owns.
-        replicas, ready, updated, existing: ``spec.replicas``, ``status.readyReplicas``,
-            ``status.updatedReplicas``, ``status.replicas``; workloads only.
-        settled: whether ``status.observedGeneration`` has reached ``generation``.
+        replicas, existing: ``spec.replicas`` and ``status.replicas``; workloads only.
         storage: requested size of a volume claim, or of a StatefulSet's claim template.
         bound: phase of a volume claim.
         failure: why a Deployment cannot make pods: its condition ReplicaFailure's words, else "".
     """
 
     uid: str
-    generation: int = 0
     owner: str | None = None
     deleting: bool = False
     applied: str | None = None
     inputs: str | None = None
     owned: str | None = None
     replicas: int | None = None
-    ready: int = 0
-    updated: int = 0
     existing: int = 0
-    settled: bool = True
     storage: str | None = None
     bound: str | None = None
     failure: str = ""
@@ -142,7 +136,6 @@ class Progress:
     environment_steps_per_second: float | None = None
     learner_steps_per_second: float | None = None
     samples_per_insert: float | None = None
-    wanted_samples_per_insert: float | None = None
     bottleneck: str | None = None
     checkpoint: Checkpoint | None = None
 

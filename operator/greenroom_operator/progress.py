@@ -169,7 +169,6 @@ def parse_progress(answer: Mapping[str, Any], now: datetime, pod: str) -> Progre
             environment_steps_per_second=_number(answer.get("environmentStepsPerSecond")),
             learner_steps_per_second=_number(answer.get("learnerStepsPerSecond")),
             samples_per_insert=_number(answer.get("samplesPerInsert")),
-            wanted_samples_per_insert=_number(answer.get("wantedSamplesPerInsert")),
         )
         if answer.get("bottleneck") in ("acting", "learning"):
             progress = replace(progress, bottleneck=answer["bottleneck"])

@@ -31,7 +31,7 @@ def child_of(kind: Kind, body: Mapping[str, Any]) -> Child:
     status = body.get("status", {})
     kept: dict[str, Any] = {}
     if kind in (DEPLOYMENT, STATEFUL_SET):
-        kept = _workload(metadata, spec, status)
+        kept = _workload(spec, status)
     elif kind == VOLUME_CLAIM:
         kept = {
             "storage": spec.get("resources", {}).get("requests", {}).get("storage"),
@@ -39,7 +39,6 @@ def child_of(kind: Kind, body: Mapping[str, Any]) -> Child:
         }
     return Child(
         uid=metadata["uid"],
-        generation=metadata.get("generation", 0),
         owner=owner_of(metadata),
         deleting="deletionTimestamp" in metadata,
         applied=metadata.get("annotations", {}).get(APPLIED),
@@ -48,19 +47,14 @@ def child_of(kind: Kind, body: Mapping[str, Any]) -> Child:
     )
 
 
-def _workload(
-    metadata: Mapping[str, Any], spec: Mapping[str, Any], status: Mapping[str, Any]
-) -> dict[str, Any]:
+def _workload(spec: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Any]:
     template = spec.get("template", {}).get("metadata", {})
     claims = spec.get("volumeClaimTemplates") or [{}]
     requests = claims[0].get("spec", {}).get("resources", {}).get("requests", {})
     return {
         "inputs": template.get("annotations", {}).get(INPUTS),
         "replicas": spec.get("replicas"),
-        "ready": status.get("readyReplicas", 0),
-        "updated": status.get("updatedReplicas", 0),
         "existing": status.get("replicas", 0),
-        "settled": status.get("observedGeneration", 0) >= metadata.get("generation", 0),
         "storage": requests.get("storage"),
         "failure": _replica_failure(status),
     }

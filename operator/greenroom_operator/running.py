@@ -21,12 +21,12 @@ from greenroom_operator.events import EventPoster
 from greenroom_operator.experiment import Key
 from greenroom_operator.handlers import make_registry, make_settings
 from greenroom_operator.health import Health, served
-from greenroom_operator.kinds import CHILDREN, EXPERIMENT, POD, POD_MONITOR
+from greenroom_operator.kinds import CHILDREN, EXPERIMENT, POD, POD_MONITOR, Kind
 from greenroom_operator.leader import Lease, LeaseLost
 from greenroom_operator.metrics import Metrics
 from greenroom_operator.progress import Poller
 from greenroom_operator.queue import Urgency, WorkQueue
-from greenroom_operator.settings import PlanOptions, Settings
+from greenroom_operator.settings import Settings
 from greenroom_operator.sync import Synchronizer
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,11 @@ async def _operate(
     cache, queue = Cache(), WorkQueue()
     synchronizer = Synchronizer(api, cache, queue, settings.namespaces, settings.resync_seconds)
     await _synced(synchronizer)
-    options = await _options(api, settings)
+    kinds = await _kinds(api)
+    options = settings.plan
+    if options.pod_monitors and POD_MONITOR not in kinds:
+        logger.info("PodMonitors are not made: this cluster does not know them")
+        options = replace(options, pod_monitors=False)
 
     def answered(key: Key) -> None:
         queue.add(key, Urgency.ROUTINE)
@@ -118,10 +122,9 @@ async def _operate(
     controller = Controller(
         api, cache, queue, poller, poster, metrics, options, settings.progress_seconds
     )
-    health.not_ready = None
     try:
         await _first_to_end(
-            _watch(settings, configuration, cache, queue, synchronizer, health),
+            _watch(settings, configuration, cache, queue, synchronizer, health, kinds),
             synchronizer.run(),
             poster.run(),
             *(controller.work() for _ in range(settings.concurrency)),
@@ -151,16 +154,13 @@ async def _synced(synchronizer: Synchronizer) -> None:
             raise OperatorError(f"The operator lacks a right: {error}") from error
 
 
-async def _options(api: Api, settings: Settings) -> PlanOptions:
-    """Return the plan's options for this cluster: monitors are made where there is the CRD."""
-    if not settings.plan.pod_monitors:
-        return settings.plan
+async def _kinds(api: Api) -> tuple[Kind, ...]:
+    """Return the kinds that are watched: PodMonitors where the cluster knows them."""
     try:
         await api.request("GET", f"/apis/{POD_MONITOR.group}/{POD_MONITOR.version}")
     except NotFound:
-        logger.info("PodMonitors are not made: this cluster does not know them")
-        return replace(settings.plan, pod_monitors=False)
-    return settings.plan
+        return EXPERIMENT, POD, *(kind for kind in CHILDREN if kind is not POD_MONITOR)
+    return EXPERIMENT, POD, *CHILDREN
 
 
 async def _watch(
@@ -170,8 +170,9 @@ async def _watch(
     queue: WorkQueue,
     synchronizer: Synchronizer,
     health: Health,
+    kinds: tuple[Kind, ...],
 ) -> None:
-    registry = make_registry(cache, queue, synchronizer.want)
+    registry = make_registry(kinds, cache, queue, synchronizer.want)
 
     async def login(**_: Any) -> kopf.AiohttpSession:
         headers = await credentials(configuration)
@@ -182,10 +183,9 @@ async def _watch(
         return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
 
     kopf.on.login(registry=registry, id="login")(login)
-    # PodMonitors are watched only where the cluster knows them.
-    kinds = [EXPERIMENT, POD, *(kind for kind in CHILDREN if kind is not POD_MONITOR)]
     places = settings.namespaces or (None,)
     health.expect(kind.path(place) for kind in kinds for place in places)
+    health.not_ready = None
     # kopf takes SIGTERM and SIGINT over, and returns then.
     try:
         await kopf.operator(

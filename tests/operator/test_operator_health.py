@@ -59,9 +59,17 @@ def test_a_watch_that_never_begins_is_missed():
     assert "the watch of /api/v1/pods was last accepted" in health.why_not_alive()
 
 
-def test_probes_are_answered(operator):
-    # kopf says as an error that it was ended while it looked around for the first time.
-    eventually(lambda: operator.metric("greenroom_operator_watch_age_seconds"), lambda age: age)
+def test_it_is_not_ready_before_its_watches_have_begun():
+    health = Health(Metrics())
+    assert health.why_not_ready() == "starting"
+    health.expect(["/api/v1/pods", "/api/v1/services"])
+    health.not_ready = None
+    assert health.why_not_ready() == "2 of 2 watches have not begun yet"
+
+
+def test_probes_are_answered(make_operator):
+    operator = make_operator().wait_ready()
+    assert operator.metric("greenroom_operator_watch_age_seconds") > 0
     assert operator.get("/healthz").text == "alive\n"
     assert operator.get("/readyz").text == "ready\n"
     missing = operator.get("/nothing")

@@ -112,7 +112,6 @@ def workloads(replicas: Mapping[Role, int], **existing: int) -> dict[ChildKey, C
             owner=UID,
             replicas=number,
             existing=existing.get(role, number),
-            ready=existing.get(role, number),
         )
         for role, number in replicas.items()
     }
