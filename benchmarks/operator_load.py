@@ -1,6 +1,6 @@
 """What the operator costs: many experiments on a real control plane, nodes and pods by kwok.
 
-    python -m benchmarks.operator_load                     # 60 at 2/s, then 200 at once
+    python -m benchmarks.operator_load                     # 60 at 2/s
     python -m benchmarks.operator_load --experiments 1000 --rate 1000
 
 Prints, for each experiment: seconds from its creation to its last child and to Ready, the
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -25,34 +24,32 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import yaml
 
+from benchmarks.load_client import NAMESPACE, LoadClient, Seen
 from e2e.cluster.cluster import Kubectl, KubectlError
 from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.processes import wait_until
 from greenroom_api.crd import custom_resource_definition
 from greenroom_operator.client import credentials, load_configuration, open_session
-from greenroom_operator.kinds import CHILDREN, EXPERIMENT, POD_MONITOR, SECRET, Kind
-from greenroom_operator.names import CHILD_SELECTOR, EXPERIMENT_LABEL
+from greenroom_operator.kinds import CHILDREN, EXPERIMENT, POD_MONITOR, SECRET
 
-NAMESPACE = "default"
-CREATORS = 16
 WAIT_SECONDS = 900.0
 NODES = 20
+LEAN = ("--no-network-policies", "--no-pod-disruption-budgets", "--no-pod-monitors")
 # Peers' figures: writes and CPU milliseconds an object, p99 to children and to Ready at 2/s.
 PEERS = {"KubeRay 1.6.2": (11.3, 35.0, 0.10, 0.20), "JobSet 0.12.0": (7.8, 27.0, 0.20, 1.20)}
 
 
-def experiment(index: int) -> dict[str, Any]:
+def experiment(name: str) -> dict[str, Any]:
     return {
         "apiVersion": EXPERIMENT.api_version,
         "kind": EXPERIMENT.kind,
-        "metadata": {"name": f"load-{index}", "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {
             "environment": {"gymnasium": {"id": "CartPole-v1"}},
             "agent": {"dqn": {}},
@@ -60,89 +57,6 @@ def experiment(index: int) -> dict[str, Any]:
             "stop": {"environmentSteps": 200_000},
         },
     }
-
-
-@dataclass
-class Seen:
-    """When things happened to each experiment, by this program's clock."""
-
-    created: dict[str, float] = field(default_factory=dict)
-    children: dict[str, list[float]] = field(default_factory=dict)
-    ready: dict[str, float] = field(default_factory=dict)
-    scaled: dict[str, float] = field(default_factory=dict)
-    gone: set[str] = field(default_factory=set)
-    # Children that are there now, by kind.
-    present: Counter[str] = field(default_factory=Counter)
-
-    def note(self, kind: Kind, event: str, body: dict[str, Any]) -> None:
-        now, metadata = time.perf_counter(), body["metadata"]
-        if kind is EXPERIMENT:
-            name = metadata["name"]
-            conditions = body.get("status", {}).get("conditions", [])
-            if event == "DELETED":
-                self.gone.add(name)
-            elif any(c["type"] == "Ready" and c["status"] == "True" for c in conditions):
-                self.ready.setdefault(name, now)
-            return
-        name = metadata["labels"][EXPERIMENT_LABEL]
-        if event == "ADDED":
-            self.present[kind.kind] += 1
-            self.children.setdefault(name, []).append(now)
-        elif event == "DELETED":
-            self.present[kind.kind] -= 1
-        elif kind.kind == "Deployment" and body["spec"].get("replicas", 1) > 2:
-            self.scaled.setdefault(name, now)
-
-
-class Client:
-    """A client of the API server that creates, watches and deletes."""
-
-    def __init__(self, plane: ControlPlane, session: aiohttp.ClientSession) -> None:
-        self._url, self._session = plane.url, session
-        self.seen = Seen()
-
-    async def watch(self, kind: Kind) -> None:
-        query = {"watch": "true"} | (
-            {} if kind is EXPERIMENT else {"labelSelector": CHILD_SELECTOR}
-        )
-        url = self._url + kind.path(NAMESPACE)
-        timeout = aiohttp.ClientTimeout(total=None, sock_read=None)
-        async with self._session.get(url, params=query, timeout=timeout) as response:
-            async for line in response.content:
-                event = json.loads(line)
-                self.seen.note(kind, event["type"], event["object"])
-
-    async def create(self, bodies: list[dict[str, Any]], rate: float) -> float:
-        """Create all, ``rate`` a second at most; return the seconds it took."""
-        began = time.perf_counter()
-        waiting = iter(enumerate(bodies))
-
-        async def creator() -> None:
-            for index, body in waiting:
-                await asyncio.sleep(max(0.0, began + index / rate - time.perf_counter()))
-                name = body["metadata"]["name"]
-                self.seen.created[name] = time.perf_counter()
-                async with self._session.post(
-                    self._url + EXPERIMENT.path(NAMESPACE), json=body
-                ) as response:
-                    assert response.status == 201, await response.text()
-
-        await asyncio.gather(*(creator() for _ in range(CREATORS)))
-        return time.perf_counter() - began
-
-    async def scale(self, name: str, replicas: int) -> None:
-        async with self._session.patch(
-            self._url + EXPERIMENT.path(NAMESPACE, name, "scale"),
-            json={"spec": {"replicas": replicas}},
-            headers={"Content-Type": "application/merge-patch+json"},
-        ) as response:
-            assert response.status == 200, await response.text()
-
-    async def delete_all(self) -> None:
-        async with self._session.delete(
-            self._url + EXPERIMENT.path(NAMESPACE), json={"propagationPolicy": "Background"}
-        ) as response:
-            assert response.status == 200, await response.text()
 
 
 @dataclass
@@ -160,7 +74,7 @@ class Usage:
 class Operator:
     """The operator as a process."""
 
-    def __init__(self, kubeconfig: Path, log: Path) -> None:
+    def __init__(self, kubeconfig: Path, log: Path, flags: tuple[str, ...]) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
@@ -170,7 +84,7 @@ class Operator:
                 [
                     *(sys.executable, "-m", "greenroom_operator", "--no-leader-elect"),
                     *("--http-port", str(self._port), "--log-level", "warning"),
-                    *("--progress-via", "pods"),
+                    *("--progress-via", "pods", *flags),
                 ],
                 env=os.environ | {"KUBECONFIG": str(kubeconfig)},
                 stderr=output,
@@ -233,8 +147,8 @@ def percentiles(values: list[float]) -> str:
 
 
 @contextmanager
-def operator(plane: ControlPlane, log: Path) -> Iterator[Operator]:
-    process = Operator(plane.cluster.kubeconfig, log)
+def operator(plane: ControlPlane, log: Path, flags: tuple[str, ...]) -> Iterator[Operator]:
+    process = Operator(plane.cluster.kubeconfig, log, flags)
     try:
         yield process
     finally:
@@ -244,34 +158,48 @@ def operator(plane: ControlPlane, log: Path) -> Iterator[Operator]:
 async def load(plane: ControlPlane, arguments: argparse.Namespace, log: Path) -> None:
     configuration = await load_configuration(str(plane.cluster.kubeconfig))
     headers = await credentials(configuration)
-    async with open_session(configuration, headers=headers) as session:
-        client = Client(plane, session)
+    flags = LEAN if arguments.lean else ()
+    async with (
+        open_session(configuration, headers=headers) as session,
+        asyncio.TaskGroup() as tasks,
+    ):
+        client = LoadClient(plane.url, session)
+        await client.create_pods(arguments.foreign_pods)
         kinds = [EXPERIMENT, SECRET, *(kind for kind in CHILDREN if kind is not POD_MONITOR)]
-        watches = [asyncio.create_task(client.watch(kind)) for kind in kinds]
-        with operator(plane, log) as process:
+        watches = [tasks.create_task(client.watch(kind)) for kind in kinds]
+        with operator(plane, log, flags) as process:
             await until(process.ready, "the operator is ready")
+            await warm_up(client)
             await create(client, process, arguments)
             await rest(process, arguments)
-        with operator(plane, log) as process:
+        with operator(plane, log, flags) as process:
             await restart(process, arguments)
-            before = process.usage()
-            began = time.perf_counter()
-            await client.delete_all()
-            await until(lambda: len(client.seen.gone) >= arguments.experiments, "deletion")
-            await until(lambda: not client.seen.present.total(), "children are collected")
-            after = process.usage()
-            print(f"deleted, children and all:     {time.perf_counter() - began:7.1f} s")
-            print(f"  the operator's writes:       {after.writes - before.writes:7.0f}")
+            await delete(client, process)
         for watch in watches:
             watch.cancel()
-        await asyncio.gather(*watches, return_exceptions=True)
 
 
-async def create(client: Client, process: Operator, arguments: argparse.Namespace) -> None:
+async def warm_up(client: LoadClient) -> None:
+    """Begin with a cluster that has served all that is measured: a new CRD's first takes 2 s."""
+    await client.create([experiment("warm")], 1.0)
+    await until(lambda: client.seen.ready, "the first is ready")
+    await forget(client)
+
+
+async def forget(client: LoadClient) -> None:
+    """Delete all, wait until nothing is left, and forget that it was there."""
+    count = len(client.seen.created)
+    await client.delete_all()
+    await until(lambda: len(client.seen.gone) >= count, "deletion")
+    await until(lambda: not client.seen.present.total(), "children are collected")
+    client.seen = Seen()
+
+
+async def create(client: LoadClient, process: Operator, arguments: argparse.Namespace) -> None:
     count, seen = arguments.experiments, client.seen
     before = process.usage()
     creating = asyncio.create_task(
-        client.create([experiment(index) for index in range(count)], arguments.rate)
+        client.create([experiment(f"load-{index}") for index in range(count)], arguments.rate)
     )
     began = time.perf_counter()
     if count >= 500:
@@ -289,7 +217,7 @@ async def create(client: Client, process: Operator, arguments: argparse.Namespac
     writes, cpu = after.writes - before.writes, after.cpu_seconds - before.cpu_seconds
     each = Counter(len(times) for times in seen.children.values()).most_common(1)[0][0]
     print(f"{count} experiments of {each} children, created in {took:.1f} s, ", end="")
-    print(f"ready in {ready:.1f} s")
+    print(f"ready in {ready:.1f} s", flush=True)
     print("                                   p50     p99")
     print(f"to all children, s:            {percentiles(children)}")
     to_ready = [seen.ready[name] - seen.created[name] for name in seen.created]
@@ -334,6 +262,14 @@ async def restart(process: Operator, arguments: argparse.Namespace) -> None:
     print(f"{usage.peak_mebibytes:.0f}")
 
 
+async def delete(client: LoadClient, process: Operator) -> None:
+    before, began = process.usage(), time.perf_counter()
+    await forget(client)
+    after = process.usage()
+    print(f"deleted, children and all:     {time.perf_counter() - began:7.1f} s")
+    print(f"  the operator's writes:       {after.writes - before.writes:7.0f}")
+
+
 def _serves(kubectl: Kubectl) -> bool:
     try:
         kubectl("get", EXPERIMENT.plural)
@@ -346,6 +282,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--experiments", type=int, default=60)
     parser.add_argument("--rate", type=float, default=2.0, help="creations a second, at most")
+    parser.add_argument("--lean", action="store_true", help="no budgets, policies, monitors")
+    parser.add_argument("--foreign-pods", type=int, default=0, help="others' pods around")
     parser.add_argument("--settle", type=float, default=80.0, help="seconds before that rest")
     parser.add_argument("--rest", type=float, default=60.0, help="seconds of rest")
     arguments = parser.parse_args()

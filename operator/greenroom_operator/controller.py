@@ -186,7 +186,7 @@ class Controller:
         Returns:
             what the status says of it, and what the API server answered if it refused.
         """
-        name = token_name(experiment.name)
+        name = token_name(experiment.name, experiment.uid)
         lost = any(
             pod.waiting == "CreateContainerConfigError" and f'"{name}"' in pod.waiting_message
             for _, pod in self._cache.family(experiment.key).pods.values()

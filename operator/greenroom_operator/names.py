@@ -93,6 +93,12 @@ def child_name(experiment: str, role: Role) -> str:
     return f"{experiment}-{_PLURAL[role]}"
 
 
-def token_name(experiment: str) -> str:
-    """Return the name of the Secret that holds the run's token."""
-    return f"{experiment}-token"
+def token_name(experiment: str, uid: str) -> str:
+    """Return the name of the Secret that holds the run's token.
+
+    It is of one run only: what a predecessor of the same name left behind is about to go.
+
+    >>> token_name("cartpole", "7f0c6a52-11d5-4a5e-8b51-6c5c8a1d4e9f")
+    'cartpole-token-7f0c6a52'
+    """
+    return f"{experiment}-token-{uid[:8]}"

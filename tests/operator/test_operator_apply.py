@@ -77,15 +77,16 @@ def test_an_example_gets_its_children_and_is_ready(operator, kubectl, example):
     ready(kubectl, example)
 
     assert children(kubectl, example).keys() == child_names(example)
-    secret = kubectl.json("get", "secret", f"{example}-token")
-    assert secret["immutable"]
+    uid = kubectl.json("get", "rlx", example)["metadata"]["uid"]
+    token = f"{example}-token-{uid[:8]}"
+    assert kubectl.json("get", "secret", token)["immutable"]
     wanted = spec.get("actors", {}).get("replicas", 1)
     found = eventually(
         lambda: status(kubectl, example), lambda now: now["actors"]["ready"] == wanted
     )
     assert (found["phase"], found["observedGeneration"]) == ("Running", 1)
     assert found["actors"]["desired"] == found["actors"]["replicas"] == wanted
-    assert found["tokenSecret"] == f"{example}-token"
+    assert found["tokenSecret"] == token
     row = kubectl("get", "rlx", example, "--no-headers").split()
     assert row[:2] == [example, "Running"]
 

@@ -26,6 +26,7 @@ from greenroom_operator.sync import Synchronizer
 
 KEY = ("team", "x")
 UID = "7b1f9b57-2c0e-4f43-9d3c-0f8f0e6d2a11"
+TOKEN = f"x-token-{UID[:8]}"
 
 
 class MemoryApi:
@@ -151,14 +152,14 @@ def test_a_secret_that_is_refused_is_told_and_made_later():
         error = ApiRefused("exceeded quota: secrets", status=403, reason="Forbidden")
         setting.api.fault = refusal(SECRET, error)
         await setting.turn()
-        message = "Secret x-token was refused: exceeded quota: secrets"
+        message = f"Secret {TOKEN} was refused: exceeded quota: secrets"
         assert setting.condition("Progressing") == ("False", "ChildRefused", message)
         assert "tokenSecret" not in setting.experiment["status"]
         assert ("Deployment", "x-learner") in setting.api.objects
 
         setting.api.fault = lambda kind, verb: None
         await setting.turn()
-        assert setting.experiment["status"]["tokenSecret"] == "x-token"
+        assert setting.experiment["status"]["tokenSecret"] == TOKEN
         assert setting.condition("Progressing")[1] != "ChildRefused"
 
     asyncio.run(run())
@@ -170,8 +171,8 @@ def test_the_secret_of_somebody_else_that_is_missing_is_not_made():
         await setting.turn()
         made = []
         setting.api.fault = lambda kind, verb: made.append(kind.kind)
-        for name, wanted in (("theirs", []), ("x-token", ["Secret"])):
-            setting.api.objects.pop(("Secret", "x-token"), None)
+        for name, wanted in (("theirs", []), (TOKEN, ["Secret"])):
+            setting.api.objects.pop(("Secret", TOKEN), None)
             setting.cache.pod("MODIFIED", pod_without_secret(setting.api, name))
             await setting.turn()
             assert [kind for kind in made if kind == "Secret"] == wanted

@@ -168,7 +168,8 @@ def environment(subject: Subject, role: Role) -> list[dict[str, Any]]:
     if role == "actor":
         pod_name = {"fieldRef": {"fieldPath": "metadata.name"}}
         variables.append({"name": ACTOR_NAME, "valueFrom": pod_name})
-    token = {"secretKeyRef": {"name": names.token_name(subject.name), "key": names.TOKEN_KEY}}
+    secret = names.token_name(subject.name, subject.uid)
+    token = {"secretKeyRef": {"name": secret, "key": names.TOKEN_KEY}}
     return [*variables, {"name": TOKEN, "valueFrom": token}]
 
 

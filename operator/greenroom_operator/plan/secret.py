@@ -20,7 +20,7 @@ def token_secret(experiment: Experiment) -> Manifest:
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
-            "name": names.token_name(experiment.name),
+            "name": names.token_name(experiment.name, experiment.uid),
             "namespace": experiment.namespace,
             "labels": common_labels(experiment.name),
             "ownerReferences": [owner_reference(experiment.name, experiment.uid)],
