@@ -32,7 +32,8 @@ from greenroom_operator.names import FIELD_MANAGER
 
 REQUEST_SECONDS: Final = 15.0
 LIST_SECONDS: Final = 60.0
-PAGE: Final = 250
+# Objects come with all of their fields, ten times as large as what is kept of them.
+PAGE: Final = 50
 # A server that asks for more patience than this is asked again by the next reconcile.
 LONGEST_RETRY_AFTER: Final = 2.0
 THROTTLED_TRIES: Final = 3

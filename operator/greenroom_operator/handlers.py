@@ -12,7 +12,7 @@ from typing import Any, Final
 import kopf
 
 from greenroom_operator.cache import Cache
-from greenroom_operator.client import LIST_SECONDS, REQUEST_SECONDS
+from greenroom_operator.client import LIST_SECONDS, PAGE, REQUEST_SECONDS
 from greenroom_operator.experiment import Key
 from greenroom_operator.kinds import CHILDREN, EXPERIMENT, POD, Kind
 from greenroom_operator.names import CHILD_SELECTOR
@@ -59,7 +59,7 @@ def make_settings(*, namespaced: bool) -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.scanning.disabled = namespaced
     settings.watching.server_timeout = WATCH_SECONDS
-    settings.watching.chunk_size = 250
+    settings.watching.chunk_size = PAGE
     # A watch that the API server refuses (429, 5xx) is asked for as long as that lasts; liveness
     # ends a process whose watches stay away.
     settings.networking.error_backoffs = (*_FIRST_BACKOFFS, *([_LONGEST_BACKOFF] * 1_000))
