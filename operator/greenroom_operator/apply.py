@@ -14,7 +14,7 @@ from typing import Final
 
 from greenroom_operator.cache import Cache, Family, KeptChild
 from greenroom_operator.client import Api, Object
-from greenroom_operator.errors import ApiRefused, ApiUnavailable, NotFound
+from greenroom_operator.errors import ApiRefused, ApiUnavailable, Conflict, NotFound
 from greenroom_operator.experiment import Experiment
 from greenroom_operator.kinds import BY_NAME, DEPLOYMENT, EXPERIMENT, VOLUME_CLAIM, WORKLOADS, Kind
 from greenroom_operator.names import APPLIED, INPUTS, OWNER
@@ -37,13 +37,15 @@ class Applied:
             somebody changed or deleted them, and pruned.
         refused: what the API server answered, by child.
         failure: the last of these answers after which a try may succeed that is soon.
+        nothing_to_do: whether all children were there, as planned.
     """
 
     created: list[ChildKey] = field(default_factory=list)
     restored: list[ChildKey] = field(default_factory=list)
     deleted: list[ChildKey] = field(default_factory=list)
     refused: dict[ChildKey, str] = field(default_factory=dict)
-    failure: ApiUnavailable | None = None
+    failure: ApiUnavailable | Conflict | None = None
+    nothing_to_do: bool = False
 
 
 class Applier:
@@ -62,8 +64,8 @@ class Applier:
         """Write what differs from the plan, in its order, and delete what it no longer has.
 
         What the API server refuses, or fails at as it does where a webhook of one kind is
-        away, holds up no other child; it is written again at the next reconcile. But no pod is
-        to run on a volume that belongs to another.
+        away, or somebody writes at the same moment, holds up no other child; it is written
+        again at the next reconcile. But no pod is to run on a volume that belongs to another.
 
         Raises:
             ApiUnavailable: the rest waits for another try.
@@ -80,6 +82,8 @@ class Applier:
                 manifest = {**manifest, "spec": {**manifest["spec"], "replicas": 0}}
             try:
                 await self._child(experiment, family, kind, key, manifest, applied)
+            except Conflict as error:
+                applied.refused[key], applied.failure = str(error), error
             except ApiRefused as error:
                 applied.refused[key] = str(error)
                 if kind is VOLUME_CLAIM and error.reason == _FOREIGN:
@@ -89,6 +93,8 @@ class Applier:
                     raise
                 applied.refused[key], applied.failure = str(error), error
         await self._prune(experiment, family, manifests, applied)
+        planned = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}
+        applied.nothing_to_do = applied == Applied() and planned <= family.children.keys()
         return applied
 
     async def _still_there(
@@ -135,7 +141,8 @@ class Applier:
         else:
             body = await self._api.merge(kind, experiment.namespace, key[1], patch)
         if kept is None:
-            (applied.created if _is_new(experiment) else applied.restored).append(key)
+            new = _is_new(experiment) or key in family.refused
+            (applied.created if new else applied.restored).append(key)
         elif kept.child.applied == _digest_of(manifest) and kept.child.replicas == _replicas(
             manifest
         ):

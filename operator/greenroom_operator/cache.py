@@ -20,7 +20,7 @@ from typing import Any
 
 from greenroom_operator.experiment import Experiment, Key
 from greenroom_operator.kinds import Kind
-from greenroom_operator.names import EXPERIMENT_LABEL
+from greenroom_operator.names import EXPERIMENT_LABEL, Role
 from greenroom_operator.observed import Child, ChildKey, Observed, Pod, Progress, Silence, Source
 from greenroom_operator.projection import child_of, owned_fields, owns_all, pod_of
 
@@ -88,6 +88,25 @@ class KeptChild:
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """All that a plan, and what differs from it, are made of: an equal one has the same result.
+
+    Attributes:
+        uid, generation: of the experiment.
+        images, seeding: see `plan`, which takes them from the status.
+        replicas: by role.
+        children: as they were then.
+    """
+
+    uid: str
+    generation: int
+    images: Mapping[str, str]
+    seeding: bool
+    replicas: Mapping[Role, int]
+    children: Mapping[ChildKey, Child]
+
+
 @dataclass(slots=True)
 class Family:
     """All that belongs to one experiment's name.
@@ -97,6 +116,7 @@ class Family:
         children, pods: by kind and name, and by name; pods with their resource version.
         progress, silence: of its learner.
         refused: what the API server answered to the last try to write a child.
+        agreed: with what the plan was compared last if nothing differed.
     """
 
     experiment: Stored | None = None
@@ -105,11 +125,13 @@ class Family:
     progress: Progress | None = None
     silence: Silence | None = None
     refused: dict[ChildKey, str] = field(default_factory=dict)
+    agreed: Compared | None = None
 
     def forget_run(self) -> None:
         """Forget what is true of one experiment only, and not of its successor's name."""
         self.progress = self.silence = None
         self.refused = {}
+        self.agreed = None
 
 
 class Cache:
@@ -185,7 +207,7 @@ class Cache:
         name = kind.kind, metadata["name"]
         version = int(metadata["resourceVersion"])
         known = children.get(name)
-        if known is not None and known.version > version:
+        if known is not None and known.version >= version:
             return None
         if event == "DELETED":
             if known is None or known.child.uid != metadata["uid"]:
@@ -208,7 +230,7 @@ class Cache:
         pods = self.family(key).pods
         version = int(body["metadata"]["resourceVersion"])
         known = pods.get(pod.name)
-        if known is not None and known[0] > version:
+        if known is not None and known[0] >= version:
             return None
         if event == "DELETED":
             if known is None or known[1].uid != pod.uid:

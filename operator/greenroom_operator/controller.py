@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from greenroom_api import InvalidExperiment
 from greenroom_operator.apply import Applied, Applier
-from greenroom_operator.cache import Cache
+from greenroom_operator.cache import Cache, Compared
 from greenroom_operator.client import Api
 from greenroom_operator.errors import ApiRefused, ApiUnavailable, Conflict, NotFound, OperatorError
 from greenroom_operator.events import EventPoster
@@ -26,7 +26,7 @@ from greenroom_operator.logs import about
 from greenroom_operator.metrics import Metrics
 from greenroom_operator.names import token_name
 from greenroom_operator.observed import ChildKey, Decision, Observed
-from greenroom_operator.plan import plan
+from greenroom_operator.plan import is_seeding, plan
 from greenroom_operator.plan.secret import token_secret
 from greenroom_operator.policies import decide, is_ours, polling
 from greenroom_operator.progress import Poller
@@ -73,14 +73,13 @@ class Controller:
         """Reconcile one experiment after the other, for ever. Several may run side by side."""
         while True:
             key = await self._queue.get()
-            self._metrics.queue_depth.set(len(self._queue))
             await self._turn(key)
 
     async def _turn(self, key: Key) -> None:
         began = time.perf_counter()
         try:
             async with asyncio.timeout(RECONCILE_SECONDS):
-                await self.reconcile(key)
+                restored = await self.reconcile(key)
         except Exception as error:
             reason, wait = _why(error)
             seconds = self._queue.failed(key, at_least=wait)
@@ -96,31 +95,41 @@ class Controller:
                 exc_info=None if expected else error,
             )
         else:
-            self._queue.done(key)
+            # Who changes a child again and again is answered more and more slowly.
+            if restored:
+                self._queue.failed(key)
+            else:
+                self._queue.done(key)
             self._metrics.reconciles.labels("done").inc()
         self._metrics.reconcile_seconds.observe(time.perf_counter() - began)
 
-    async def reconcile(self, key: Key) -> None:
+    async def reconcile(self, key: Key) -> bool:
         """Bring one experiment nearer to what it should be.
+
+        Returns:
+            whether a child was put back that somebody had changed or deleted.
 
         Raises:
             OperatorError: the API server did not let it; what was written stands.
         """
         stored = self._cache.stored(key)
         if stored is None:
-            return self._forget(key)
+            self._forget(key)
+            return False
         try:
             experiment = stored.parse()
         except InvalidExperiment as error:
             previous = stored.previous_status()
             now = datetime.now(UTC)
             status = invalid_status(previous, stored.generation, str(error), now)
-            return await self._write_status(key, stored.uid, previous, status)
+            await self._write_status(key, stored.uid, previous, status)
+            return False
         if experiment.deleting or not is_ours(experiment):
-            return self._forget(key)
-        await self._bring_about(experiment)
+            self._forget(key)
+            return False
+        return await self._bring_about(experiment)
 
-    async def _bring_about(self, experiment: Experiment) -> None:
+    async def _bring_about(self, experiment: Experiment) -> bool:
         key = experiment.key
         before = dict(experiment.status)
         images = resolve_images(experiment, self._options)
@@ -130,7 +139,8 @@ class Controller:
         decision = decide(experiment, observed)
         if decision.delete:
             logger.info("deleting: its time after completion has passed", extra=about(key))
-            return await self._api.delete(EXPERIMENT, key[0], key[1], uid=experiment.uid)
+            await self._api.delete(EXPERIMENT, key[0], key[1], uid=experiment.uid)
+            return False
         applied = await self._apply(experiment, decision, observed, refused)
         if applied.failure is not None and not self._queue.failures(key):
             raise applied.failure  # it may be over before anybody has read of it
@@ -146,6 +156,7 @@ class Controller:
             self._queue.add_later(key, min(due))
         if applied.failure is not None:
             raise applied.failure
+        return bool(applied.restored)
 
     def _pause(self, seconds: float | None) -> float | None:
         """Return the pause before the next question to a learner; who waits is asked at once."""
@@ -164,13 +175,26 @@ class Controller:
         observed: Observed,
         refused: Mapping[ChildKey, str],
     ) -> Applied:
+        family = self._cache.family(experiment.key)
+        compared = Compared(
+            experiment.uid,
+            experiment.generation,
+            experiment.status["images"],
+            is_seeding(experiment),
+            decision.replicas,
+            observed.children,
+        )
+        # Most reconciles are about progress: making a plan is half of their time.
+        if family.agreed == compared and not refused:
+            return Applied()
         manifests = plan(experiment, decision, observed, self._options)
         applied = await self._applier.apply(experiment, manifests)
+        if applied.nothing_to_do:
+            family.agreed = compared
         applied.refused |= refused
         if applied.created:
             names = ", ".join(f"{kind} {name}" for kind, name in applied.created)
             logger.info("created %s", names, extra=about(experiment.key))
-        family = self._cache.family(experiment.key)
         for (kind, name), words in applied.refused.items():
             self._metrics.errors.labels("refused").inc()
             if family.refused.get((kind, name)) != words:

@@ -25,22 +25,19 @@ _LONGEST_BACKOFF: Final = 10.0
 Handler = Callable[..., Awaitable[None]]
 
 
-def make_registry(
-    kinds: Iterable[Kind], cache: Cache, queue: WorkQueue, relisted: Callable[[], None]
-) -> kopf.OperatorRegistry:
+def make_registry(kinds: Iterable[Kind], cache: Cache, queue: WorkQueue) -> kopf.OperatorRegistry:
     """Return kopf's registry of handlers.
 
     Args:
         kinds: what is watched.
         cache, queue: what events go into.
-        relisted: called when kopf lists a kind anew, since then it may have missed deletions.
     """
     registry = kopf.OperatorRegistry()
     for kind in kinds:
         handler = (
-            _experiment_handler(cache, queue, relisted)
+            _experiment_handler(cache, queue)
             if kind is EXPERIMENT
-            else _child_handler(kind, cache, queue, relisted)
+            else _child_handler(kind, cache, queue)
         )
         kopf.on.event(kind.group, kind.version, kind.plural, id=kind.plural, registry=registry)(
             handler
@@ -76,11 +73,9 @@ def make_settings(*, namespaced: bool) -> kopf.OperatorSettings:
     return settings
 
 
-def _experiment_handler(cache: Cache, queue: WorkQueue, relisted: Callable[[], None]) -> Handler:
+def _experiment_handler(cache: Cache, queue: WorkQueue) -> Handler:
     async def on_experiment(event: dict[str, Any], **_: Any) -> None:
         kind, body = event["type"], event["object"]
-        if kind is None:
-            relisted()
         key: Key = body["metadata"]["namespace"], body["metadata"]["name"]
         before = cache.stored(key)
         if cache.experiment(kind, body) is None:
@@ -91,13 +86,9 @@ def _experiment_handler(cache: Cache, queue: WorkQueue, relisted: Callable[[], N
     return on_experiment
 
 
-def _child_handler(
-    kind: Kind, cache: Cache, queue: WorkQueue, relisted: Callable[[], None]
-) -> Handler:
+def _child_handler(kind: Kind, cache: Cache, queue: WorkQueue) -> Handler:
     async def on_child(event: dict[str, Any], **_: Any) -> None:
         body = event["object"]
-        if event["type"] is None:
-            relisted()
         if kind is POD:
             key = cache.pod(event["type"], body)
         else:

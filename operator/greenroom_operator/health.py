@@ -85,18 +85,25 @@ class Health:
                 return f"the watch of {path} was last accepted {age:.0f} s ago"
         return None
 
-    def trace(self) -> aiohttp.TraceConfig:
-        """Return what notes accepted watches in kopf's HTTP session."""
-        trace = aiohttp.TraceConfig()
-        trace.on_request_end.append(self._accepted)
-        return trace
+    def trace(self, listed: Callable[[], None]) -> aiohttp.TraceConfig:
+        """Return what notes accepted watches in kopf's HTTP session.
 
-    async def _accepted(
-        self, _: Any, __: SimpleNamespace, params: aiohttp.TraceRequestEndParams
-    ) -> None:
-        if params.url.query.get("watch") == "true" and params.response.status == HTTPStatus.OK:
-            self._watches[params.url.path] = self._clock()
-            self._awaited.discard(params.url.path)
+        Args:
+            listed: called when kopf lists a kind, since before that it may have missed deletions.
+        """
+
+        async def ended(_: Any, __: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
+            if params.url.path not in self._watches or params.response.status != HTTPStatus.OK:
+                return
+            if params.url.query.get("watch") == "true":
+                self._watches[params.url.path] = self._clock()
+                self._awaited.discard(params.url.path)
+            else:
+                listed()
+
+        trace = aiohttp.TraceConfig()
+        trace.on_request_end.append(ended)
+        return trace
 
 
 @contextmanager

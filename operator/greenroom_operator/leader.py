@@ -15,7 +15,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -82,9 +81,14 @@ class Lease:
             await asyncio.sleep(RENEW_SECONDS)
             renewed = False
             # A server that is slow, or asks for patience, must not hold up the end.
-            with suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(self._seconds_left()):
                     renewed = await self._try()
+            except TimeoutError:
+                pass
+            except ApiRefused as error:
+                # A server that has just started knows no rights yet, and a token may be renewed.
+                logger.warning("the Lease was not renewed: %s", error)
             if not renewed and self.holder not in ("", self._identity):
                 raise LeaseLost(f"the Lease was taken over by {self.holder}")
             if self._seconds_left() <= 0:

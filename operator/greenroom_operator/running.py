@@ -106,6 +106,7 @@ async def _operate(
     health: Health,
 ) -> None:
     cache, queue = Cache(), WorkQueue()
+    metrics.queue_depth.set_function(lambda: len(queue))
     synchronizer = Synchronizer(api, cache, queue, settings.namespaces, settings.resync_seconds)
     await _synced(synchronizer)
     kinds = await _kinds(api)
@@ -172,13 +173,13 @@ async def _watch(
     health: Health,
     kinds: tuple[Kind, ...],
 ) -> None:
-    registry = make_registry(kinds, cache, queue, synchronizer.want)
+    registry = make_registry(kinds, cache, queue)
 
     async def login(**_: Any) -> kopf.AiohttpSession:
         headers = await credentials(configuration)
         # Each kind has a watch in each namespace, and a connection for as long as it lasts.
         session = open_session(
-            configuration, headers=headers, traces=[health.trace()], connections=0
+            configuration, headers=headers, traces=[health.trace(synchronizer.want)], connections=0
         )
         return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
 

@@ -210,8 +210,8 @@ def test_lists_come_page_by_page(server, ask):
     assert ask(all_pages) == [(7, [{"n": 1}, {"n": 2}]), (7, [{"n": 3}])]
     paths = [path for _, path, _, _ in server.requests]
     assert paths == [
-        "/api/v1/pods?limit=250&labelSelector=app%3Dx",
-        "/api/v1/pods?limit=250&labelSelector=app%3Dx&continue=more",
+        "/api/v1/pods?limit=50&labelSelector=app%3Dx",
+        "/api/v1/pods?limit=50&labelSelector=app%3Dx&continue=more",
     ]
     assert ask.counts == [("list", "200")] * 2
 

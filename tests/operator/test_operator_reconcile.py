@@ -21,7 +21,7 @@ from greenroom_operator.events import EventPoster
 from greenroom_operator.kinds import BY_NAME, DEPLOYMENT, EXPERIMENT, POD, SECRET, VOLUME_CLAIM
 from greenroom_operator.leader import Lease, LeaseLost
 from greenroom_operator.metrics import Metrics
-from greenroom_operator.queue import WorkQueue
+from greenroom_operator.queue import Urgency, WorkQueue
 from greenroom_operator.sync import Synchronizer
 
 KEY = ("team", "x")
@@ -36,9 +36,9 @@ class MemoryApi:
         self.versions = itertools.count(1)
         self.objects = {}
         self.fault = lambda kind, verb: None
-        metadata = {"name": "x", "namespace": "team", "generation": 1, "uid": UID}
+        metadata = {"name": "x", "namespace": "team", "generation": 1}
         metadata["creationTimestamp"] = "2026-11-24T11:00:00Z"
-        self.keep(EXPERIMENT, {"metadata": metadata, "spec": copy.deepcopy(SPEC)})
+        self.keep(EXPERIMENT, {"metadata": metadata, "spec": copy.deepcopy(SPEC)}, uid=UID)
 
     def keep(self, kind, body, **metadata):
         """Store an object as a new version; return it."""
@@ -213,6 +213,45 @@ def test_a_kind_whose_webhook_is_away_holds_up_no_other_and_is_told():
     asyncio.run(run())
 
 
+def test_a_write_at_the_same_moment_as_anothers_is_tried_again_and_alarms_nobody():
+    async def run():
+        setting = Setting()
+        error = Conflict("the object has been modified", status=409, reason="Conflict")
+        setting.api.fault = refusal(DEPLOYMENT, error)
+        await setting.turn()
+        assert ("NetworkPolicy", "x") in setting.api.objects
+        assert "conditions" not in setting.experiment.get("status", {})
+        assert setting.queue.failures(KEY) == 1
+
+        setting.api.fault = lambda kind, verb: None
+        await setting.turn()
+        assert setting.replicas("x-learner") == 1
+        assert setting.condition("Progressing")[1] != "ChildRefused"
+
+    asyncio.run(run())
+
+
+def test_who_fights_over_a_child_is_answered_more_and_more_slowly():
+    async def run():
+        setting = Setting()
+        await setting.turn()
+        for fights in range(1, 5):
+            body = setting.api.keep(DEPLOYMENT, setting.api.objects["Deployment", "x-actors"])
+            del setting.api.objects["Deployment", "x-actors"]
+            setting.cache.child(DEPLOYMENT, "DELETED", body)
+            await setting.turn()
+            assert setting.replicas("x-actors") == 1
+            assert setting.queue.failures(KEY) == fights
+        # An event of the other one's next change does not bring it forward.
+        setting.queue.add(KEY, Urgency.NEW)
+        assert len(setting.queue) == 0
+
+        await setting.turn()
+        assert setting.queue.failures(KEY) == 0
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("labelled", [True, False])
 def test_no_learner_runs_on_a_volume_that_belongs_to_another(labelled):
     async def run():
@@ -315,6 +354,38 @@ def test_a_comparison_that_is_refused_is_made_later(monkeypatch, status, reason)
             await done.wait()
         assert not task.done()
         task.cancel()
+
+    asyncio.run(run())
+
+
+def test_a_lease_is_held_though_one_renewal_is_refused(monkeypatch):
+    monkeypatch.setattr(leader, "RENEW_SECONDS", 0.01)
+    refused = ApiRefused("the token is not known yet", status=401, reason="Unauthorized")
+
+    class Restarted:
+        """Knows no token at the second and third request, as an API server that has begun anew."""
+
+        def __init__(self):
+            self.requests, self.lease = 0, {"spec": {}}
+
+        async def request(self, method, path, body=None, *, seconds):
+            self.requests += 1
+            if self.requests in (3, 4):
+                raise refused
+            if method == "PUT":
+                self.lease = body
+            return self.lease
+
+    async def run():
+        server = Restarted()
+        lease = Lease(server, "team", "operator", "a")
+        await lease.acquire()
+        holding = asyncio.create_task(lease.hold())
+        async with asyncio.timeout(5):
+            while server.requests < 10:
+                await asyncio.sleep(0.01)
+        assert not holding.done()
+        holding.cancel()
 
     asyncio.run(run())
 

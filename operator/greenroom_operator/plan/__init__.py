@@ -26,7 +26,7 @@ from greenroom_operator.plan.workloads import deployment, replay_stateful_set
 from greenroom_operator.settings import PlanOptions
 from greenroom_operator.status import resolve_images
 
-__all__ = ["plan"]
+__all__ = ["is_seeding", "plan"]
 
 _DEPLOYED: tuple[Role, ...] = ("learner", "actor", "evaluator")
 
@@ -52,7 +52,7 @@ def plan(
         spec=experiment.resource.spec,
         images=resolve_images(experiment, options),
         inputs=inputs_of(experiment.resource),
-        seeding=_seeding(experiment),
+        seeding=is_seeding(experiment),
     )
     return tuple(map(_sealed, _objects(subject, decision, observed, options)))
 
@@ -79,7 +79,7 @@ def _objects(
         yield pod_monitor(subject)
 
 
-def _seeding(experiment: Experiment) -> bool:
+def is_seeding(experiment: Experiment) -> bool:
     """Return whether the learner still has to begin from another run's checkpoint.
 
     Once it has run, which steps in the status tell, it has a copy. It must not depend on the

@@ -17,13 +17,13 @@ ReplayStalled  nothing flows            flows, or need not           the learner
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from greenroom_operator import causes, names, reasons, stored
-from greenroom_operator.causes import Cause
-from greenroom_operator.names import ROLES
+from greenroom_operator.causes import WORKLOAD, Cause
+from greenroom_operator.names import ROLES, child_name
 from greenroom_operator.policies import polling, resume_source
 from greenroom_operator.status.situation import (
     Situation,
@@ -145,7 +145,21 @@ def _waiting(situation: Situation) -> tuple[str, str]:
         return reason, "pods are starting"
     # None is missing while a learner of before leaves, and is not yet replaced.
     awaited = _missing(situation) or ["learner"]
-    return reason, f"waiting for {listed(awaited)} to become ready"
+    words = [f"waiting for {listed(awaited)} to become ready", *_hindrances(situation)]
+    return reason, bounded("; ".join(words))
+
+
+def _hindrances(situation: Situation) -> Iterator[str]:
+    """Yield what no pod can tell: children that will not go, and workloads without pods."""
+    children = situation.observed.children
+    for key in sorted(children):
+        if children[key].deleting:
+            yield f"{' '.join(key)} is still being deleted"
+    for role in ROLES:
+        key = WORKLOAD[role], child_name(situation.experiment.name, role)
+        workload = children.get(key)
+        if workload is not None and workload.replicas and not situation.observed.pods_of(role):
+            yield f"{' '.join(key)} has made no pod; its events may tell why"
 
 
 def _waited(situation: Situation) -> float:

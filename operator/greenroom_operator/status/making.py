@@ -47,10 +47,10 @@ def make_status(experiment: Experiment, observed: Observed, decision: Decision) 
         "actors": _actors(experiment, observed, decision),
         **_times(experiment, observed, terminal),
         "failures": failures.total,
-        "restarts": [
-            {"uid": uid, "count": number} for uid, number in sorted(failures.restarts.items())
-        ],
     }
+    if failures.restarts:
+        counts = sorted(failures.restarts.items())
+        status["restarts"] = [{"uid": uid, "count": number} for uid, number in counts]
     status["phase"] = _phase(situation, verdicts)
     return status | _progress(previous, status, progress, observed)
 
@@ -105,13 +105,18 @@ def _times(
     """Return start and completion; each is set once."""
     times = {}
     for name, reached in (
-        ("startTime", is_ready(observed)),
+        ("startTime", is_ready(observed) or _has_trained(observed)),
         ("completionTime", terminal is not None),
     ):
         before = stored.time(experiment.status.get(name))
         if before is not None or reached:
             times[name] = write_time(before or observed.now)
     return times
+
+
+def _has_trained(observed: Observed) -> bool:
+    """Return whether the learner says so: a short run ends before all its pods are seen ready."""
+    return observed.progress is not None and observed.progress.state != "starting"
 
 
 def _phase(situation: Situation, verdicts: Mapping[str, Verdict]) -> str:

@@ -44,6 +44,14 @@ def test_an_experiment_starts_once_all_that_training_needs_is_ready():
     assert later["startTime"] == started["startTime"]
 
 
+def test_a_run_that_ends_before_all_its_pods_are_seen_ready_has_started():
+    observed = seen((pod("learner"),), now=after(7), progress=progress("finished", 6))
+    status = status_of(experiment(status_of(experiment(), seen())), observed)
+    assert status["startTime"] == "2026-11-24T12:00:07Z"
+    starting = seen((pod("learner"),), now=after(7), progress=progress("starting", 6))
+    assert "startTime" not in status_of(experiment(), starting)
+
+
 def test_all_conditions_are_there_from_the_beginning():
     conditions = status_of(experiment(generation=3), seen())["conditions"]
     assert [entry["type"] for entry in conditions] == [

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from life_tools import (
     ALL,
+    UID,
     after,
     all_pods,
     broken,
@@ -17,6 +18,7 @@ from life_tools import (
     running_status,
     seen,
     status_of,
+    workloads,
 )
 
 from greenroom_operator.observed import Child, Silence
@@ -302,6 +304,20 @@ def test_a_start_is_silent_first_and_then_names_whom_it_waits_for():
     words = "waiting for learner, actors and evaluator to become ready"
     assert condition(named, "Ready") == ("False", "Starting", words)
     assert condition(named, "Progressing") == ("True", "Starting", words)
+
+
+def test_what_no_pod_can_tell_is_told_of_workloads():
+    first = status_of(experiment(), seen())
+    children = workloads(ALL)
+    gone = ("PersistentVolumeClaim", "x-learner")
+    children[gone] = Child(uid="c", owner=UID, deleting=True)
+    observed = replace(seen(all_pods(2)[:-1], now=after(16)), children=children)
+    status = status_of(experiment(first), observed)
+    words = condition(status, "Progressing")[2]
+    assert words.startswith("waiting for replay to become ready; ")
+    assert "PersistentVolumeClaim x-learner is still being deleted" in words
+    assert "StatefulSet x-replay has made no pod; its events may tell why" in words
+    assert "Deployment" not in words
 
 
 def test_more_actors_are_waited_for_while_training_goes_on():
