@@ -237,5 +237,5 @@ class Life:
         return snapshot(
             family(self._api, self.namespace),
             self._experiment()["status"],
-            (self.namespace, self._learner.uid, self._learner.address),
+            (self.namespace, self._learner.uid, self._learner.uid[:8], self._learner.address),
         )
