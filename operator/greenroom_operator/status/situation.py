@@ -107,7 +107,9 @@ def silence_words(status: Mapping[str, Any], observed: Observed) -> str:
 def _silence_before(status: Mapping[str, Any]) -> str:
     """Return what the previous status says of a silent learner, "" if it did answer."""
     before = stored.condition(status, names.REPLAY_STALLED)
-    return str(before.get("message")) if before.get("reason") == reasons.LEARNER_SILENT else ""
+    if before.get("reason") != reasons.LEARNER_SILENT:
+        return ""
+    return bounded(str(before.get("message") or ""))
 
 
 def _should_answer(observed: Observed) -> bool:

@@ -362,6 +362,14 @@ def test_a_silent_learner_is_told_of_once():
     assert later(700, silent) == silent
     assert later(715, silent, silence=Silence(after(715), "Connection refused")) == silent
 
+    # What somebody made of the words fits nevertheless, or is made anew.
+    for message, words in (("a" * 2 * LIMIT, "a" * (LIMIT - 1) + "…"), (None, refused.error)):
+        stalled = {"type": "ReplayStalled", "reason": "LearnerSilent", "message": message}
+        edited = silent | {"conditions": [stalled]}
+        told = condition(later(900, edited, silence=refused), "ReplayStalled")
+        assert told[1] == "LearnerSilent"
+        assert told[2].endswith(words)
+
     answered = later(730, silent, progress=progress("training", 730, environment_steps=9_000))
     assert condition(answered, "Progressing")[0] == "True"
     assert condition(answered, "ReplayStalled")[0] == "False"
