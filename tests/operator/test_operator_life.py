@@ -53,6 +53,8 @@ def suspended(kubectl, name):
     seen = [set(life.ROLES)]
 
     def at_rest():
+        # Its phase is read first: pods that are seen after it must have gone by then.
+        phase = status(kubectl, name)["phase"]
         found = life.pods(kubectl, name)
         present = {role for role, _ in found}
         if any(leaving for role, leaving in found if role == "learner"):
@@ -62,7 +64,7 @@ def suspended(kubectl, name):
         # None comes back.
         assert present <= seen[-1]
         seen.append(present)
-        return status(kubectl, name)["phase"] == "Suspended"
+        return phase == "Suspended"
 
     eventually(at_rest, bool, SECONDS)
     assert seen[-1] == set()
