@@ -28,8 +28,9 @@ app = typer.Typer(
 
 @app.command(
     epilog=f"Each option may be given as an environment variable, too: {PREFIX}_WORKER_IMAGE for "
-    "--worker-image. Exit status: 0 stopped by a signal, 1 failed (the Lease was lost, a right "
-    "or the CRD is missing), 2 wrong usage."
+    "--worker-image. Exit status: 0 stopped by a signal, or to be started again since the cluster "
+    "came to know PodMonitors; 1 failed (the Lease was lost, a right or the CRD is missing); 2 "
+    "wrong usage."
 )
 def operate(
     worker_image: Annotated[
@@ -85,7 +86,7 @@ def operate(
     pod_disruption_budgets: Annotated[bool, typer.Option(help="Make PodDisruptionBudgets.")] = True,
     network_policies: Annotated[bool, typer.Option(help="Make NetworkPolicies.")] = True,
     pod_monitors: Annotated[
-        bool, typer.Option(help="Make PodMonitors, if the cluster knows them at the start.")
+        bool, typer.Option(help="Make PodMonitors, if the cluster knows them.")
     ] = True,
 ) -> None:
     """Look after RLExperiments: make what they ask for, keep it so, and tell how they do.

@@ -35,7 +35,7 @@ RETRY_SECONDS = 2.0
 
 
 async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT.
+    """Run until SIGTERM or SIGINT, or until the cluster came to know PodMonitors, or knows no more.
 
     Raises:
         OperatorError: it cannot go on: no cluster, no rights, no CRD, or the Lease was lost.
@@ -127,6 +127,7 @@ async def _operate(
         await _first_to_end(
             _watch(settings, configuration, cache, queue, synchronizer, health, kinds),
             synchronizer.run(),
+            _other_kinds(api, kinds, settings.resync_seconds),
             poster.run(),
             *(controller.work() for _ in range(settings.concurrency)),
         )
@@ -162,6 +163,20 @@ async def _kinds(api: Api) -> tuple[Kind, ...]:
     except NotFound:
         return EXPERIMENT, POD, *(kind for kind in CHILDREN if kind is not POD_MONITOR)
     return EXPERIMENT, POD, *CHILDREN
+
+
+async def _other_kinds(api: Api, kinds: tuple[Kind, ...], seconds: float) -> None:
+    """Return once the cluster knows PodMonitors and did not, or the other way round.
+
+    Watches are chosen at the start, so this process ends then; who started it starts it again.
+    """
+    found = kinds
+    while found == kinds:
+        await asyncio.sleep(seconds)
+        with suppress(ApiUnavailable, ApiRefused):
+            found = await _kinds(api)
+    known = "knows PodMonitors now" if POD_MONITOR in found else "knows PodMonitors no more"
+    logger.warning("the cluster %s: ending, to begin anew", known)
 
 
 async def _watch(
