@@ -4,16 +4,19 @@ Starting Python with TensorFlow takes seconds, starting a server in it milliseco
 so one such process lives as long as the tests do.
 """
 
+import atexit
 import json
 import select
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
+from greenroom.launch.ports import ReservedPorts
 from greenroom.replay.descriptions import tables_to_json
 
 PEER = Path(__file__).with_name("reverb_peer.py")
+PORTS = ReservedPorts()
+atexit.register(PORTS.__exit__)
 
 
 class ReverbProcess:
@@ -73,6 +76,5 @@ class ReverbProcess:
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a port that nobody else takes while the tests run, whoever listens there or not."""
+    return PORTS.take()

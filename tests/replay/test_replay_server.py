@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reverb_server import free_port
 
 from greenroom.errors import CheckpointError
 from greenroom.replay.checkpoints import ReplayCheckpoints
@@ -81,12 +82,6 @@ class Peer:
         self._process.stdin.close()
         self._process.stdout.close()
         assert self._process.wait(timeout=30) == 0
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
