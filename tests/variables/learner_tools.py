@@ -10,13 +10,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import grpc
+
+from greenroom.variables import serving
 from greenroom.variables.journal import CountsJournal
-from greenroom.variables.messages import ActorReport
+from greenroom.variables.messages import ActorReport, VariablesRequest, encode
 from greenroom.variables.remote import LearnerClient
 from greenroom.variables.service import LearnerService
 
 TOKEN = "a-token-of-this-run"
 UNROLL = 20
+METHODS = [
+    serving.REPORT_ACTOR,
+    serving.NEXT_EVALUATION,
+    serving.REPORT_EVALUATION,
+    serving.GET_VARIABLES,
+]
+ANYTHING = encode(VariablesRequest(-1, ""))
 
 
 class Running(NamedTuple):
@@ -52,7 +62,27 @@ def make_report(actor: str = "actor-0", incarnation: str = "a", **changes: Any) 
     return ActorReport(actor, incarnation, **(fields | changes))
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def call(
+    address: str,
+    method: str,
+    payload: bytes,
+    metadata: tuple[tuple[str, str], ...] = (),
+    timeout: float | None = 10.0,
+) -> list[bytes]:
+    """Call a method as anybody might; return the messages of its answer."""
+    with grpc.insecure_channel(address) as channel:
+        path = f"/{serving.SERVICE}/{method}"
+        if method == serving.GET_VARIABLES:
+            stream = channel.unary_stream(path)
+            return list(stream(payload, metadata=metadata, timeout=timeout))
+        return [channel.unary_unary(path)(payload, metadata=metadata, timeout=timeout)]
+
+
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {token}"),)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come about in time"

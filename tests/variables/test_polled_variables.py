@@ -14,12 +14,6 @@ from greenroom.variables.remote import LearnerClient
 
 
 @pytest.fixture
-def learner(tmp_path):
-    with running(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
 def make_polled():
     made = []
 
