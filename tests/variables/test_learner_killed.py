@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from learner_tools import TOKEN, make_report, wait_until
+from reverb_server import free_port
 
 from greenroom.errors import LearnerUnavailable
 from greenroom.variables.polling import PolledVariables
@@ -41,12 +42,13 @@ def report_until_it_fails(client):
 
 @pytest.mark.slow
 def test_a_killed_learner_costs_no_acknowledged_count(tmp_path):
-    with learner_process(0, tmp_path, version=1_000) as (process, port):
+    port = free_port()
+    with learner_process(port, tmp_path, version=1_000) as (process, _):
         client = LearnerClient(f"127.0.0.1:{port}", TOKEN)
         variables = PolledVariables(client, period=0.05)
-        assert variables.wait_first(timeout=10.0).version == 1_000
+        assert variables.wait_first(timeout=30.0).version == 1_000
         variables.get(-1)
-        killer = threading.Timer(0.3, process.kill)
+        killer = threading.Timer(1.0, process.kill)
         killer.start()
         acknowledged = report_until_it_fails(client)
         killer.join()
@@ -59,7 +61,7 @@ def test_a_killed_learner_costs_no_acknowledged_count(tmp_path):
                 order = client.report(make_report(environment_steps=acknowledged + 1))
             except LearnerUnavailable:
                 time.sleep(0.05)
-        assert time.monotonic() - listening < 3
+        assert time.monotonic() - listening < 10
         assert order.environment_steps == acknowledged + 1
         assert order.incarnation_number == 0
         wait_until(lambda: variables.version == 800)

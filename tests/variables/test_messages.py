@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from learner_tools import make_report
 
@@ -56,6 +56,7 @@ MESSAGES = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(MESSAGES)
 def test_a_message_is_the_same_after_the_wire(message):
     assert decode(type(message), encode(message)) == message
