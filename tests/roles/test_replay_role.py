@@ -4,161 +4,23 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
 
-import numpy as np
 import pytest
-from learner_tools import TOKEN
 from learner_tools import running as learner_at
-from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
+from replay_role_process import TABLE, Role, insert, learner, replay_at, running
 
-from greenroom.core import Writer
 from greenroom.launch.ports import LOOPBACK, ReservedPorts
-from greenroom.observability.endpoint import Endpoint
 from greenroom.replay.descriptions import tables_to_json
-from greenroom.replay.reverb_client import ReverbReplay
-from greenroom.replay.tables import Fifo, RateLimiter, Table, Uniform
-from greenroom.roles import settings
-from greenroom.specs import Array, ArraySpec
+from greenroom.replay.tables import RateLimiter
 
-LIMITER = RateLimiter.sample_to_insert_ratio(2.0, min_size=2, error_buffer=6.0)
-NUMBER = ArraySpec((), np.dtype(np.float32))
-TABLE = Table("t", Uniform(), Fifo(), LIMITER, max_size=10, signature={"x": NUMBER})
 NONE = {"ageSeconds": 0.0}
-# The command, and which libraries it has imported when it ends.
-PROGRAM = """
-import sys
-from greenroom.cli.main import main
-try:
-    main()
-finally:
-    print("imported:", *sorted({"gymnasium", "tensorflow", "torch"} & set(sys.modules)))
-"""
-COMMAND = ("role", "replay", "--follow-stdin")
-
-
-class Role:
-    """A process of ``greenroom role replay``, which runs ``before`` ahead of it."""
-
-    def __init__(
-        self, log: Path, port: int, http_port: int, *arguments: str, before: str = ""
-    ) -> None:
-        self.http_port = http_port
-        self.log = log
-        with log.open("w") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", before + PROGRAM, *COMMAND, *arguments],
-                stdin=subprocess.PIPE,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                # As a launcher or a pod may set them.
-                env={
-                    "PATH": "",
-                    settings.TOKEN: TOKEN,
-                    settings.PORT: str(port),
-                    settings.HTTP_PORT: str(http_port),
-                },
-            )
-
-    def ask(self, path: str) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(
-                f"http://{LOOPBACK}:{self.http_port}{path}", timeout=5
-            ) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    def status(self) -> dict[str, Any]:
-        status: dict[str, Any] = json.loads(self.ask("/status")[1])
-        return status
-
-    def wait_for(self, what: str, seen: Callable[[], Any], seconds: float = 60.0) -> Any:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.log.read_text()
-            try:
-                found = seen()
-            except urllib.error.URLError:  # its endpoint does not listen yet
-                found = None
-            if found:
-                return found
-            time.sleep(0.05)
-        pytest.fail(f"no {what} in {seconds} s; {self.log.read_text()}")
-
-    def wait_until_ready(self) -> None:
-        self.wait_for("readiness", lambda: self.ask("/readyz") == (200, "ready\n"))
-
-    def wait_for_line(self, text: str) -> str:
-        return self.wait_for(
-            f"line {text!r}",
-            lambda: next((line for line in self.lines() if text in line), None),
-        )
-
-    def lines(self) -> list[str]:
-        return self.log.read_text().splitlines()
-
-    def end(self) -> int:
-        return self.process.wait(timeout=30)
-
-
-@contextmanager
-def running(log: Path, ports: tuple[int, int], *arguments: str, before: str = "") -> Iterator[Role]:
-    role = Role(log, *ports, *arguments, before=before)
-    try:
-        yield role
-    finally:
-        role.process.kill()
-        role.process.wait()
-        assert role.process.stdin is not None
-        role.process.stdin.close()
-
-
-@contextmanager
-def learner(port: int, table: Table, counts: Mapping[str, int]) -> Iterator[None]:
-    """What of the learner replay sees: its HTTP endpoint."""
-    with Endpoint(
-        LOOPBACK,
-        port,
-        role="learner",
-        registry=CollectorRegistry(),
-        status=dict,
-        routes={"/tables": lambda: tables_to_json([table]), "/counts": lambda: counts},
-    ):
-        yield
-
-
-@contextmanager
-def replay_at(port: int, table: Table = TABLE) -> Iterator[ReverbReplay]:
-    with closing(ReverbReplay(f"{LOOPBACK}:{port}", [table])) as replay:
-        yield replay
-
-
-def insert(replay: ReverbReplay, *values: float) -> None:
-    write(replay.writer(), np.array(values, np.float32))
-
-
-def write(writer: Writer, items: Array) -> None:
-    writer.insert("t", {"x": items}, np.ones(len(items)))
-    writer.flush(timeout=30.0)
-
-
-@pytest.fixture
-def ports() -> Iterator[ReservedPorts]:
-    with ReservedPorts() as reserved:
-        yield reserved
 
 
 def test_replay_lives_through_what_happens_to_a_run(tmp_path: Path, ports: ReservedPorts) -> None:
@@ -180,8 +42,15 @@ def test_replay_lives_through_what_happens_to_a_run(tmp_path: Path, ports: Reser
             with replay_at(port) as replay:
                 insert(replay, 1, 2, 3, 4)
                 assert set(replay.sampler("t").sample(3, timeout=30.0).data["x"]) <= {1, 2, 3, 4}
-            # Nothing changes any more, so the newest checkpoint grows older than the interval.
-            role.wait_for("pause", lambda: (role.status()["checkpoint"] or NONE)["ageSeconds"] > 2)
+            # Nothing changes any more, so the newest checkpoint grows older than the interval, and
+            # no other one is being written: else that would be the first with what was sampled.
+            role.wait_for(
+                "pause",
+                lambda: (
+                    (role.status()["checkpoint"] or NONE)["ageSeconds"] > 4
+                    and not list((directory / "writing").iterdir())
+                ),
+            )
             status = role.status()
             checkpoint, saved = status["checkpoint"], status["tables"]["t"]
             assert checkpoint.items() >= first.items()
@@ -304,119 +173,6 @@ def check_lines(lines: list[str]) -> None:
         clock, level, _ = line.split(" ", 2)
         assert time.strptime(clock, "%H:%M:%S")
         assert level in ("INFO", "WARNING")
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_it_restores_a_whole_checkpoint(
-    tmp_path: Path, ports: ReservedPorts
-) -> None:
-    # Large enough for some of the kills to meet a checkpoint that is being written.
-    frame = ArraySpec((84, 84, 4), np.dtype(np.uint8))
-    limiter = RateLimiter.min_size_only(1)
-    table = Table("t", Uniform(), Fifo(), limiter, 1_000, signature={"x": frame})
-    (tmp_path / "tables.json").write_text(json.dumps(tables_to_json([table])))
-    arguments = ("--tables", str(tmp_path / "tables.json"))
-    arguments += ("--checkpoint-directory", str(tmp_path / "replay"))
-    arguments += ("--checkpoint-interval", "0.1")
-    port, http_port = ports.take(), ports.take()
-    frames = np.random.default_rng(0).integers(0, 256, (100, 84, 84, 4), np.uint8)
-    surely_saved, unfinished = 0, 0
-    for kill_after in (0.0, 0.03, 0.06, 0.1):
-        log = tmp_path / "log"
-        with running(log, (port, http_port), *arguments) as role, replay_at(port, table) as replay:
-            role.wait_until_ready()
-            assert role.status()["tables"]["t"]["inserts"] >= surely_saved
-            assert count(role, "WARNING") == count(role, "ERROR") == 0
-            writing, writer = tmp_path / "replay" / "writing", replay.writer()
-            inserts, saves = {}, 0
-            while saves < 2 or not list(writing.iterdir()):
-                seen = role.status()["tables"]["t"]["inserts"]
-                saves = count(role, "replay saved")
-                inserts[saves] = seen
-                write(writer, frames)
-            time.sleep(kill_after)
-            role.process.send_signal(signal.SIGKILL)
-            assert role.end() == -signal.SIGKILL
-            # The newest was begun when the one before it was done, and so after this was seen.
-            surely_saved = inserts[saves - 2]
-            unfinished += bool(list(writing.iterdir()))
-    assert surely_saved > 0
-    assert unfinished > 0, "no kill met a checkpoint that was being written"
-
-
-def count(role: Role, text: str) -> int:
-    return sum(text in line for line in role.lines())
-
-
-@pytest.mark.slow
-def test_a_checkpoint_that_fails_is_told_and_tried_again(
-    tmp_path: Path, ports: ReservedPorts
-) -> None:
-    directory, port = tmp_path / "replay", ports.take()
-    (tmp_path / "tables.json").write_text(json.dumps(tables_to_json([TABLE])))
-    arguments = ("--tables", str(tmp_path / "tables.json"), "--checkpoint-interval", "0.5")
-    arguments += ("--checkpoint-directory", str(directory))
-    with running(tmp_path / "log", (port, ports.take()), *arguments) as role:
-        role.wait_until_ready()
-        (directory / "writing").rmdir()
-        (directory / "writing").write_text("in the way")
-        with replay_at(port) as replay:
-            insert(replay, 1)
-        role.wait_for_line("ERROR replay was not saved: Replay checkpoints need a directory that")
-        assert role.ask("/readyz") == (200, "ready\n")
-        assert "greenroom_replay_checkpoint_failures_total 0.0" not in role.ask("/metrics")[1]
-        (directory / "writing").unlink()
-        role.wait_for_line("replay saved")
-
-
-# A disk that takes nothing while the file is there, and seconds in the place of minutes.
-HANGING_DISK = """
-import functools, os, pathlib, time
-def fsync(descriptor, hanging=pathlib.Path({hanging!r}), fsync=os.fsync):
-    while hanging.exists():
-        time.sleep(0.05)
-    fsync(descriptor)
-os.fsync = fsync
-import greenroom.roles.replay_saving
-greenroom.roles.replay_saving.LONGEST_SECONDS = 6.0
-import greenroom.roles.replay as role
-role.Endpoint = functools.partial(role.Endpoint, stalled_seconds=4.0)
-"""
-
-
-@pytest.mark.slow
-def test_a_checkpoint_that_hangs_is_left_to_whoever_probes(
-    tmp_path: Path, ports: ReservedPorts
-) -> None:
-    hanging, port = tmp_path / "hanging", ports.take()
-    (tmp_path / "tables.json").write_text(json.dumps(tables_to_json([TABLE])))
-    arguments = ("--tables", str(tmp_path / "tables.json"), "--checkpoint-interval", "0.5")
-    arguments += ("--checkpoint-directory", str(tmp_path / "replay"))
-    before = HANGING_DISK.format(hanging=str(hanging))
-    with (
-        running(tmp_path / "log", (port, ports.take()), *arguments, before=before) as role,
-        replay_at(port) as replay,
-    ):
-        role.wait_until_ready()
-        hanging.touch()
-        insert(replay, 1)
-        role.wait_for("checkpoint", lambda: list((tmp_path / "replay" / "writing").iterdir()))
-        began = time.monotonic()
-        # Longer than the main loop may stand still: it turns, and a checkpoint may take its time.
-        while time.monotonic() - began < 5.0:
-            assert role.ask("/healthz") == (200, "alive\n")
-            time.sleep(0.1)
-        role.wait_for("end of patience", lambda: role.ask("/healthz")[0] == 503)
-        role.wait_for_line("ERROR a checkpoint must be written within 6 s; the disk of")
-        assert count(role, "ERROR") == 1
-        status, why = role.ask("/readyz")
-        assert status == 503
-        assert f"the disk of {tmp_path / 'replay'} has not taken it, for" in why
-        insert(replay, 2)  # peers are served all along
-        hanging.unlink()
-        role.wait_until_ready()
-        assert role.ask("/healthz") == (200, "alive\n")
-        role.wait_for_line("replay saved")
 
 
 @pytest.mark.slow
