@@ -13,6 +13,8 @@ import pytest
 from e2e.cluster.cluster import Cluster, Kubectl
 
 SECONDS = 60.0
+# Who is answered more and more slowly waits for longer than what was to be answered took.
+PATIENCE = 2 * SECONDS
 PAUSE = 0.1
 # On nodes of kwok there is nobody who could be asked; so it is not asked often.
 SPEC = {
@@ -56,6 +58,16 @@ def apply(kubectl: Kubectl, name: str, **spec: Any) -> None:
 def ready(kubectl: Kubectl, name: str) -> None:
     """Wait until an experiment is ready."""
     kubectl("wait", f"rlx/{name}", "--for=condition=Ready", f"--timeout={SECONDS:g}s")
+
+
+def complete(kubectl: Kubectl, name: str) -> dict[str, Any]:
+    """Wait until all pods of an experiment are ready, which the status then says; return it."""
+
+    def as_specified(seen: dict[str, Any]) -> bool:
+        kinds = {entry["type"]: entry["reason"] for entry in seen.get("conditions", ())}
+        return kinds.get("Progressing") == "AsSpecified"
+
+    return eventually(lambda: status(kubectl, name), as_specified)
 
 
 def status(kubectl: Kubectl, name: str) -> dict[str, Any]:
