@@ -37,6 +37,11 @@ def after(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
+def claim(name: str, phase: str) -> dict[ChildKey, Child]:
+    """A volume claim, as a child."""
+    return {("PersistentVolumeClaim", name): Child(uid="c", bound=phase)}
+
+
 def experiment(
     status: Mapping[str, Any] | None = None,
     *,
