@@ -11,7 +11,9 @@ import operating
 import requests
 from operating import eventually, status
 
+from e2e.cluster.client import Api
 from e2e.cluster.cluster import Kubectl
+from e2e.cluster.processes import wait_until
 
 # A role takes seconds to import torch, on a machine where other tests run.
 SECONDS = 120.0
@@ -87,6 +89,20 @@ def pod(kubectl: Kubectl, name: str, role: str) -> dict[str, Any]:
     selector = f"{operating.SELECTOR}={name},greenroom.dev/role={role}"
     (found,) = kubectl.json("get", "pods", "-l", selector)["items"]
     return dict(found)
+
+
+def wait_leaving(kubectl: Kubectl, name: str, role: str) -> None:
+    """Return as soon as the pod of a role is to leave: before its process can know of it."""
+    place = f"/api/v1/namespaces/{kubectl.namespace}/pods"
+    selector = f"{operating.SELECTOR}={name},greenroom.dev/role={role}"
+    # Not by kubectl, whose start takes longer than a process that ends.
+    with Api.of(kubectl.kubeconfig) as api:
+
+        def leaves() -> bool:
+            found = api.get(place, labelSelector=selector)["items"]
+            return any("deletionTimestamp" in pod["metadata"] for pod in found)
+
+        wait_until(leaves, SECONDS, f"{role} leaves")
 
 
 def learner_says(kubectl: Kubectl, name: str) -> dict[str, Any]:

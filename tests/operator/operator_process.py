@@ -86,7 +86,7 @@ class OperatorProcess:
 
     def get(self, path: str) -> requests.Response:
         """Ask for `/healthz`, `/readyz` or `/metrics`."""
-        return requests.get(self.url + path, timeout=5.0)
+        return requests.get(self.url + path, timeout=30.0)
 
     def metric(self, name: str, **labels: str) -> float:
         """A sample of its metrics, summed over the labels that are not given; 0 without any."""

@@ -12,7 +12,8 @@ from e2e.cluster.cluster import KubectlError
 from e2e.cluster.control_plane import ControlPlane
 from greenroom_api import InvalidExperiment, parse_experiment
 
-pytestmark = pytest.mark.slow
+# On a busy machine a control plane takes its time to start.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 MONITORS = {
     "apiVersion": "apiextensions.k8s.io/v1",

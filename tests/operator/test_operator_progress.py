@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from greenroom_operator.cache import Cache
 from greenroom_operator.client import Api, load_configuration, open_session
@@ -53,6 +53,7 @@ def test_a_status_is_read():
     assert progress.checkpoint.final is False
 
 
+@settings(deadline=None)
 @given(state=STATES, changes=st.dictionaries(st.sampled_from(sorted(GOOD)), JSON))
 def test_whatever_a_learner_says_is_progress_or_no_status(state, changes):
     answer = {**GOOD, "state": state, **changes}
@@ -153,7 +154,7 @@ def ask(learner, tmp_path):
             api = Api(configuration, session, lambda *_: None)
             poller = Poller(api, cache, lambda key: asked.set(), metrics, learner.via)
             poller.schedule(KEY, 0.0)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await asked.wait()
             await poller.close()
         return cache.observed(KEY, NOW), metrics

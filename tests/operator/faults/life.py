@@ -29,7 +29,7 @@ from e2e.cluster.client import Api, Object
 from e2e.cluster.cluster import Cluster
 from greenroom_operator.kinds import EVENT, EXPERIMENT, POD, Kind
 
-STEP_SECONDS = 90.0
+STEP_SECONDS = 120.0
 LOOK_SECONDS = 0.2
 NAME = "x"
 # No Lease: whoever is killed would keep it for its whole duration; that is tested elsewhere.

@@ -31,7 +31,7 @@ from greenroom_operator.client import load_configuration, open_session
 
 T = TypeVar("T")
 
-START_SECONDS = 15.0
+START_SECONDS = 60.0
 # Of a connection, not of a request; the rest is the HTTP libraries' own business.
 _NOT_FORWARDED = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding"}
 

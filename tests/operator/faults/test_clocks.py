@@ -16,7 +16,8 @@ from greenroom_operator import leader
 from greenroom_operator.client import Api, load_configuration, open_session
 from greenroom_operator.leader import Lease, LeaseLost
 
-DURATION = 3.0
+# So much longer than a request takes that a machine which stands still for a moment loses nothing.
+DURATION = 9.0
 FAST = timedelta(days=2)
 
 ahead = contextvars.ContextVar("ahead", default=timedelta(0))
@@ -33,9 +34,9 @@ class OwnClock(datetime):
 @pytest.fixture
 def _short_lease(monkeypatch):
     monkeypatch.setattr(leader, "DURATION_SECONDS", DURATION)
-    monkeypatch.setattr(leader, "SAFETY_SECONDS", 1.0)
+    monkeypatch.setattr(leader, "SAFETY_SECONDS", 3.0)
     monkeypatch.setattr(leader, "RENEW_SECONDS", 0.3)
-    monkeypatch.setattr(leader, "REQUEST_SECONDS", 1.0)
+    monkeypatch.setattr(leader, "REQUEST_SECONDS", 3.0)
     monkeypatch.setattr(leader, "datetime", OwnClock)
 
 

@@ -16,7 +16,7 @@ from e2e.cluster.cluster import Cluster
 
 MOST_WRITES = 18
 # On a slow machine a start is seen in more states; each is one more write of the status.
-SLOW = 4
+SLOW = 8
 CHILDREN = 12
 
 

@@ -4,7 +4,7 @@ import itertools
 import time
 
 import pytest
-from operating import apply, children, condition, eventually, ready, status
+from operating import apply, children, complete, eventually, ready, status
 from proxy import Answer, Delay, Expire, Hold
 
 from greenroom_operator.client import REQUEST_SECONDS
@@ -139,7 +139,7 @@ def test_a_cut_shows_in_the_age_of_the_watch_and_is_mended(cut_off, proxy, kubec
     proxy.restore()
     eventually(lambda: status(kubectl, "x")["actors"]["ready"], lambda ready: ready == 3)
     eventually(lambda: cut_off.metric(AGE), lambda age: age < severed + FAULT_SECONDS)
-    assert condition(kubectl, "x", "Progressing")[1] == "AsSpecified"
+    complete(kubectl, "x")
 
 
 def test_an_operator_that_starts_while_there_is_no_api_server_waits_for_it(
