@@ -72,7 +72,7 @@ class Prometheus:
         try:
             with urllib.request.urlopen(f"{self._url}/-/ready", timeout=5):
                 return True
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:  # nobody listens yet, or it takes its time to answer
             return False
 
     def query(self, expression: str) -> list[dict[str, Any]]:

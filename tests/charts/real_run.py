@@ -50,7 +50,7 @@ def training(folder: Path) -> Iterator[tuple[dict[str, Role], Prometheus]]:
             for role in roles.values():
                 role.process.start()
             with Prometheus(folder / "prometheus", targets, [RULES]) as prometheus:
-                wait_until(prometheus.ready, 30, "Prometheus is ready")
+                wait_until(prometheus.ready, 90, "Prometheus is ready")
                 yield roles, prometheus
         finally:
             for role in roles.values():

@@ -17,6 +17,9 @@ from charts.generate import CHART, generated
 from e2e.cluster.processes import wait_until
 from greenroom.launch.processes import Role
 
+# On a busy machine real roles take their time to start.
+pytestmark = pytest.mark.timeout(900)
+
 EXPERIMENT_DASHBOARD = json.loads((CHART / "dashboards" / "experiment.json").read_text())
 OPERATOR_DASHBOARD = json.loads((CHART / "dashboards" / "operator.json").read_text())
 VARIABLES = {"$namespace": NAMESPACE, "$experiment": EXPERIMENT, "$__rate_interval": "10s"}
@@ -98,7 +101,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                 and prometheus.query("rate(greenroom_actor_waiting_seconds_total[10s])")
                 and prometheus.query("increase(greenroom_learner_steps_total[10s]) > 10")
             ),
-            120,
+            240,
             "the run has learned, evaluated and saved",
         )
         yield roles, prometheus
@@ -107,12 +110,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 @pytest.mark.slow
 def test_each_query_of_the_experiments_dashboard_finds_something(run: Run) -> None:
     _, prometheus = run
-    empty = [
-        (title, legend, expression)
-        for title, legend, expression in queries(EXPERIMENT_DASHBOARD)
-        if not prometheus.query(filled_in(expression))
-    ]
-    assert not empty
+    missing = queries(EXPERIMENT_DASHBOARD)
+
+    def all_seen() -> bool:
+        """Whether each query has found something by now: some things happen now and then."""
+        missing[:] = [each for each in missing if not prometheus.query(filled_in(each[2]))]
+        return not missing
+
+    try:
+        wait_until(all_seen, 90, "each query has found something")
+    except TimeoutError as error:
+        raise AssertionError(f"{error}. Missing: {missing}") from error
 
 
 @pytest.mark.slow
@@ -147,12 +155,13 @@ def test_variables_find_the_experiment(run: Run) -> None:
 @pytest.mark.slow
 def test_recording_rules_record(run: Run) -> None:
     _, prometheus = run
-    assert set(prometheus.rule_health().values()) == {"ok"}
+    # A rule is "unknown" until it was evaluated for the first time.
+    wait_until(lambda: set(prometheus.rule_health().values()) == {"ok"}, 60, "rules are in order")
     for group in rule_groups():
         for rule in group["rules"]:
             if "record" in rule:
                 record = rule["record"]
-                wait_until(lambda: bool(prometheus.query(record)), 20, f"{record} is there")  # noqa: B023
+                wait_until(lambda: bool(prometheus.query(record)), 60, f"{record} is there")  # noqa: B023
                 [found] = prometheus.query(record)
                 assert found["metric"]["greenroom_dev_experiment"] == EXPERIMENT
                 assert found["metric"]["namespace"] == NAMESPACE
@@ -162,7 +171,7 @@ def test_recording_rules_record(run: Run) -> None:
 def test_nothing_is_alarming_until_actors_are_gone(run: Run) -> None:
     roles, prometheus = run
     [stalled] = [
-        rule["expr"].replace("[5m]", "[5s]")
+        rule["expr"].replace("[5m]", "[20s]")
         for group in rule_groups()
         for rule in group["rules"]
         if rule.get("alert") == "GreenroomReplayStalled"
@@ -176,6 +185,6 @@ def test_nothing_is_alarming_until_actors_are_gone(run: Run) -> None:
     for name, role in roles.items():
         if name.startswith("actor"):
             role.process.kill()
-    wait_until(lambda: bool(prometheus.query(stalled)), 60, "replay counts as stalled")
+    wait_until(lambda: bool(prometheus.query(stalled)), 120, "replay counts as stalled")
     [found] = prometheus.query(stalled)
     assert found["metric"]["state"] == "waiting_for_inserts"

@@ -20,6 +20,7 @@ from greenroom_operator.kinds import CHILDREN
 # On a busy machine real roles and control planes take their time to start.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
+SECONDS = 90
 NAME = "cartpole-dqn"
 ACCOUNT = "greenroom-operator"
 
@@ -62,20 +63,38 @@ def live(kubectl: Kubectl) -> None:
     experiment = yaml.safe_load(EXAMPLE.read_text())
     experiment["spec"]["replay"]["storage"] = {"size": "1Gi"}
     kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(experiment))
-    wait_until(lambda: requested(kubectl, f"data-{NAME}-replay-0") == "1Gi", 30, "it is made")
+    claim = f"data-{NAME}-replay-0"
+    wait_until(lambda: requested(kubectl, claim) == "1Gi", SECONDS, "it is made")
 
     patch(kubectl, {"spec": {"replay": {"storage": {"size": "2Gi"}}}})
-    wait_until(lambda: requested(kubectl, f"data-{NAME}-replay-0") == "2Gi", 30, "it has grown")
+    wait_until(lambda: requested(kubectl, claim) == "2Gi", SECONDS, "it has grown")
 
     kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(strays(kubectl)))
-    wait_until(lambda: not stray_names(kubectl), 30, "what is not planned is gone")
+    wait_until(lambda: not stray_names(kubectl), SECONDS, "what is not planned is gone")
 
     patch(kubectl, {"spec": {"ttlSecondsAfterFinished": 1}})
+    # What the operator writes of that, and of pods that get ready, would put out the next one.
+    wait_until(lambda: is_at_rest(kubectl), SECONDS, "it has nothing more to say")
     ended = {"completionTime": "2026-01-01T00:00:00Z", "phase": "Succeeded"}
     condition = {"type": "Succeeded", "status": "True", "reason": "StopConditionMet"}
     times = {"lastTransitionTime": "2026-01-01T00:00:00Z", "message": "so says the test"}
     patch(kubectl, {"status": ended | {"conditions": [condition | times]}}, "--subresource=status")
-    wait_until(lambda: not kubectl("get", "rlx", "--output=name"), 60, "its TTL has passed")
+    wait_until(lambda: not kubectl("get", "rlx", "--output=name"), SECONDS, "its TTL has passed")
+
+
+def is_at_rest(kubectl: Kubectl) -> bool:
+    """Whether all pods are ready, and the status says so of the spec as it is.
+
+    Nobody answers for the learner, which is said after a while.
+    """
+    found = kubectl.json("get", "rlx", NAME)
+    wanted = found["metadata"]["generation"]
+    return any(
+        each["type"] == "Progressing"
+        and each["reason"] in ("AsSpecified", "LearnerSilent")
+        and each["observedGeneration"] == wanted
+        for each in found.get("status", {}).get("conditions", ())
+    )
 
 
 def lease_is_renewed(plane: ControlPlane) -> None:
@@ -85,7 +104,7 @@ def lease_is_renewed(plane: ControlPlane) -> None:
         return str(kubectl.json("get", "lease", ACCOUNT)["spec"]["renewTime"])
 
     before = renewed()
-    wait_until(lambda: renewed() != before, 30, "the Lease is renewed")
+    wait_until(lambda: renewed() != before, SECONDS, "the Lease is renewed")
 
 
 def patch(kubectl: Kubectl, change: dict[str, Any], *options: str) -> None:

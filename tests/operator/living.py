@@ -16,7 +16,7 @@ from e2e.cluster.cluster import Kubectl
 from e2e.cluster.processes import wait_until
 
 # A role takes seconds to import torch, on a machine where other tests run.
-SECONDS = 120.0
+SECONDS = 180.0
 FLAGS = ("--progress-via=pods", "--progress-interval=2")
 ENDLESS = 100_000_000
 
