@@ -19,7 +19,7 @@ def plane(tmp_path):
         kubectl = plane.cluster.kubectl()
         for crd in monitoring_crds():
             kubectl("apply", "--server-side", "-f", str(crd))
-        kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
         kubectl("create", "namespace", "system")
         kubectl("label", "namespace", "system", "pod-security.kubernetes.io/enforce=restricted")
         yield plane

@@ -7,10 +7,16 @@ import pytest
 from e2e.cluster.processes import wait_until
 
 pytestmark = pytest.mark.slow
-SECONDS = 30
+SECONDS = 60
+
+
+def wait_for_account(kubectl):
+    """A controller makes the account that a namespace's pods need; until then they are refused."""
+    kubectl("wait", "serviceaccount/default", "--for=create", f"--timeout={SECONDS}s")
 
 
 def make_pod(kubectl, **annotations):
+    wait_for_account(kubectl)
     names = {f"test.greenroom.dev/{name.replace('_', '-')}": v for name, v in annotations.items()}
     pod = {
         "apiVersion": "v1",
@@ -83,6 +89,7 @@ def test_a_pod_has_the_address_that_it_is_told(kubectl):
 
 
 def test_what_fits_no_node_is_unschedulable(kubectl):
+    wait_for_account(kubectl)
     kubectl("run", "p", "--image=any", "--overrides", json.dumps({
         "spec": {"containers": [{
             "name": "p", "image": "any", "resources": {"requests": {"cpu": "5000"}},
