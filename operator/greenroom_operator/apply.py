@@ -143,9 +143,7 @@ class Applier:
         if kept is None:
             new = _is_new(experiment) or key in family.refused
             (applied.created if new else applied.restored).append(key)
-        elif kept.child.applied == _digest_of(manifest) and kept.child.replicas == _replicas(
-            manifest
-        ):
+        elif kept.child.applied == _digest_of(manifest) and kept.replicas == _replicas(manifest):
             applied.restored.append(key)
         self._cache.child(kind, "MODIFIED", body, applied=patch is manifest)
 

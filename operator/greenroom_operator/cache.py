@@ -68,12 +68,14 @@ class KeptChild:
         version: resource version.
         fields: see `owned_fields`; only until they were compared with a manifest.
         verified: the digest of owned fields that was found to cover what was applied.
+        replicas: what this operator wrote last, or found when it began.
     """
 
     version: int
     child: Child
     fields: bytes | None
-    verified: str | None = None
+    verified: str | None
+    replicas: int | None
 
     def untouched(self, manifest: Mapping[str, Any]) -> bool:
         """Return whether nobody has changed what was applied, given that this was."""
@@ -219,7 +221,8 @@ class Cache:
         child = child_of(kind, body)
         verified = child.owned if applied else (known.verified if known else None)
         fields = None if verified == child.owned else owned_fields(metadata)
-        children[name] = KeptChild(version, child, fields, verified)
+        replicas = known.replicas if known and not applied else child.replicas
+        children[name] = KeptChild(version, child, fields, verified, replicas)
         return key if known is None or known.child != child else None
 
     def pod(self, event: str | None, body: Mapping[str, Any]) -> Key | None:

@@ -62,6 +62,10 @@ def test_scaling_reaches_the_actors_and_the_status(operator, kubectl):
         lambda: children(kubectl, "x")["Deployment", "x-actors"]["spec"]["replicas"],
         lambda replicas: replicas == 3,
     )
+    told = eventually(
+        lambda: [words for reason, words in events(kubectl, "x") if reason == "Restored"], bool
+    )
+    assert told == ["put Deployment x-actors back as it was planned"]
 
 
 def test_suspended_and_resumed(operator, kubectl):
