@@ -51,13 +51,14 @@ def start(file: Path, directory: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(condition: Any, process: subprocess.Popen[str], seconds: float = 60) -> None:
+def wait_for(condition: Any, process: subprocess.Popen[str], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition() and process.poll() is None:
         assert time.monotonic() < deadline, "it did not come so far in time"
         time.sleep(0.01)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )
@@ -69,14 +70,14 @@ def test_a_signal_ends_with_a_checkpoint_that_resumes_exactly(
     process = start(file, directory)
     wait_for(lambda: (directory / "metrics.jsonl").exists() and rows(directory), process)
     process.send_signal(number)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=120)
     assert process.returncode == status, errors
     summary = json.loads(output.splitlines()[-1])
     assert summary["state"] == "Interrupted"
     assert 0 < summary["environmentSteps"] < STEPS
 
     resumed = start(file, directory, "--resume")
-    _, errors = resumed.communicate(timeout=120)
+    _, errors = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, errors
 
     run(tmp_path / "whole", experiment(stop={"environmentSteps": STEPS}))
@@ -84,6 +85,7 @@ def test_a_signal_ends_with_a_checkpoint_that_resumes_exactly(
     assert equal(parameters(directory), parameters(tmp_path / "whole"))
 
 
+@pytest.mark.timeout(900)
 def test_a_run_killed_at_random_moments_always_resumes(tmp_path: Path) -> None:
     """SIGKILL, again and again, while checkpoints are written as often as they can be."""
     file = write_file(tmp_path, checkpoint={"interval": "1s", "keep": 2})
@@ -103,7 +105,7 @@ def test_a_run_killed_at_random_moments_always_resumes(tmp_path: Path) -> None:
                 wait_for(lambda: set(checkpoints.glob("[0-9]*")) - before, process)  # noqa: B023
                 time.sleep(chance.uniform(0, 0.3))
             process.kill()
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=300)
         kills += process.returncode == -signal.SIGKILL
         if process.returncode == 0:
             break
@@ -206,7 +208,7 @@ def test_a_run_is_written_by_one_process_at_a_time(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError, match=f"process {process.pid} is writing"):
         run(directory, experiment(stop={"environmentSteps": STEPS}), resume=True)
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert process.returncode == 143
 
 

@@ -21,7 +21,8 @@ from small import SPEC, parameters
 from greenroom.observability.records import read_metrics
 from greenroom.training.remote import NO_REPLAY
 
-pytestmark = pytest.mark.slow
+# On a busy machine real roles take their time to start.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ACTORS = 2
 ENVIRONMENTS = 2
@@ -79,7 +80,7 @@ class Run:
             return []
         return [row for row in read_metrics(self.directory) if row["kind"] == kind]
 
-    def wait_for(self, condition: Callable[[], Any], seconds: float = 90.0) -> Any:
+    def wait_for(self, condition: Callable[[], Any], seconds: float = 180.0) -> Any:
         deadline = time.monotonic() + seconds
         while not (value := condition()):
             assert self.process.poll() is None, self.process.communicate()
@@ -87,7 +88,7 @@ class Run:
             time.sleep(0.05)
         return value
 
-    def finish(self, seconds: float = 150.0) -> tuple[int, dict[str, Any], str]:
+    def finish(self, seconds: float = 300.0) -> tuple[int, dict[str, Any], str]:
         """Wait for the end; return status, summary and errors."""
         output, errors = self.process.communicate(timeout=seconds)
         lines = output.splitlines()
@@ -98,6 +99,14 @@ class Run:
         found = re.findall(rf"{name} .*are at (http://\S+)", self.log())
         return found[-1]
 
+    def is_ready(self, name: str) -> bool:
+        """Return whether a role tells where its endpoint is, and is ready there."""
+        try:
+            with urllib.request.urlopen(self.address(name) + "/readyz", timeout=30):
+                return True
+        except (IndexError, OSError):
+            return False
+
     def log(self) -> str:
         path = self.directory / "processes" / "logs" / "all.log"
         return path.read_text() if path.exists() else "(no log yet)"
@@ -107,7 +116,7 @@ def check_endpoint(name: str, address: str) -> None:
     """What every role tells: that it lives, that it is ready, its state and its metrics."""
 
     def ask(path: str) -> str:
-        with urllib.request.urlopen(address + path, timeout=5) as answer:
+        with urllib.request.urlopen(address + path, timeout=30) as answer:
             return answer.read().decode()
 
     assert ask("/healthz") == "alive\n"
@@ -148,6 +157,8 @@ def test_each_role_is_killed_in_turn_and_the_run_succeeds(tmp_path: Path) -> Non
         assert loaded == (name == "replay"), f"TensorFlow in {name}: {loaded}"
 
     for name in pids:
+        # One actor is enough to begin with; another one may still be starting.
+        run.wait_for(lambda: run.is_ready(name))  # noqa: B023
         check_endpoint(name, run.address(name))
 
     for name in ("actor-0", "evaluator", "replay", "learner"):
@@ -171,7 +182,8 @@ def test_each_role_is_killed_in_turn_and_the_run_succeeds(tmp_path: Path) -> Non
 
 
 def test_an_interrupted_run_goes_on_in_one_process_and_back(tmp_path: Path) -> None:
-    run = Run(tmp_path, "--launch", "processes")
+    limit = 20_000
+    run = Run(tmp_path, "--launch", "processes", stop={"environmentSteps": limit})
     run.wait_for(lambda: run.rows("train"))
     pids = run.roles()
     run.process.send_signal(signal.SIGINT)
@@ -179,7 +191,7 @@ def test_an_interrupted_run_goes_on_in_one_process_and_back(tmp_path: Path) -> N
     assert status == 130, errors + run.log()
     assert (summary["state"], summary["reason"]) == ("Interrupted", "SIGINT")
     first = summary["environmentSteps"]
-    assert 1_000 <= first < 6_000
+    assert 1_000 <= first < limit
     assert _gone(pids)()
 
     here = Run(tmp_path, "--resume", stop={"environmentSteps": first + 1_500})
@@ -210,7 +222,7 @@ def test_nothing_is_left_when_the_launcher_is_killed(tmp_path: Path) -> None:
     pids = run.roles()
     run.process.kill()
     run.process.communicate()
-    _wait(_gone(pids), seconds=40.0)
+    _wait(_gone(pids), seconds=90.0)
 
 
 def test_what_cannot_be_is_said_with_the_roles_last_words(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def make_role(tmp_path: Path) -> Iterator[Callable[[str], RoleProcess]]:
         role.kill()
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come so far in time"
@@ -46,7 +46,8 @@ def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
 def test_a_killed_role_is_started_again_after_a_pause(
     make_role: Callable[[str], RoleProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervision, "FIRST_PAUSE_SECONDS", 0.2)
+    # Longer than a busy machine stands still between two looks.
+    monkeypatch.setattr(supervision, "FIRST_PAUSE_SECONDS", 3.0)
     role = make_role(SLEEP)
     role.start()
     first = role.pid
@@ -54,11 +55,12 @@ def test_a_killed_role_is_started_again_after_a_pause(
     assert (role.watch(), role.poll(), role.state) == (None, None, "running")
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: role.poll() == -9)
-    assert role.watch() == "actor-0 was ended by SIGKILL; it starts again in 0.2 s"
+    assert role.watch() == "actor-0 was ended by SIGKILL; it starts again in 3 s"
     assert role.state.startswith("starts again in")
     assert role.watch() is None
-    time.sleep(0.25)
-    assert role.watch() == "actor-0 was started again"
+    happened: list[str] = []
+    wait_until(lambda: happened.extend(filter(None, [role.watch()])) or happened)
+    assert happened == ["actor-0 was started again"]
     assert role.pid not in (None, first)
     assert role.restarts == 1
 

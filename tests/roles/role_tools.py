@@ -29,6 +29,8 @@ from greenroom.training.signals import StopRequest
 from greenroom_api import RLExperiment
 
 HOST = "127.0.0.1"
+# Within which a role ends that is asked to, on a busy machine, and waits for nothing else.
+SOON = 30.0
 
 
 class Role:
@@ -67,11 +69,11 @@ class Role:
     def ask_to_stop(self) -> None:
         self._request.signal = signal.SIGTERM
 
-    def join(self, seconds: float = 10.0) -> None:
+    def join(self, seconds: float = 60.0) -> None:
         self._thread.join(seconds)
         assert not self._thread.is_alive(), f"still running after {seconds} s"
 
-    def end(self, seconds: float = 10.0) -> float:
+    def end(self, seconds: float = 60.0) -> float:
         """Stop it; return how many seconds that took, and raise what it raised."""
         began = time.monotonic()
         self.ask_to_stop()
@@ -82,7 +84,7 @@ class Role:
 
     def ask(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://{HOST}:{self._port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{HOST}:{self._port}{path}", timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:

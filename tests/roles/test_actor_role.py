@@ -14,7 +14,7 @@ import pytest
 from learner_tools import Running, make_report, wait_until
 from learner_tools import running as learner_at
 from reverb_server import ReverbProcess, free_port
-from role_tools import Role, parameters_of, tables_of, unlimited
+from role_tools import SOON, Role, parameters_of, tables_of, unlimited
 from small import experiment
 
 from greenroom.errors import AccessDenied
@@ -23,6 +23,7 @@ from greenroom.roles import actor as module
 from greenroom.roles import reporting
 from greenroom.roles.actor import ActorRole, run_actor
 from greenroom.training.assembly import assemble_environment
+from greenroom.variables import grants
 from greenroom.variables.service import LearnerService
 
 ENVIRONMENTS = 2
@@ -40,6 +41,10 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REST_SECONDS", 0.05)
     monkeypatch.setattr(reporting, "REPORT_SECONDS", 0.05)
     monkeypatch.setattr(reporting, "RETRY_SECONDS", 0.02)
+    # Who waited for the end of this would be noticed.
+    monkeypatch.setattr(module, "FLUSH_SECONDS", 2 * SOON)
+    # Nobody is taken for dead, however long a test takes.
+    monkeypatch.setattr(grants, "LOST_SECONDS", 3_600.0)
 
 
 @dataclass(frozen=True)
@@ -165,7 +170,7 @@ def test_it_can_be_stopped_while_it_waits(until: str, tmp_path: Path, server: Se
         port = free_port() if until == "a learner" else learner.service.port
         with acting(server, port) as role:
             role.wait_until_waiting(reasons[until])
-            assert role.end() < 3.0
+            assert role.end() < SOON
 
 
 def test_an_actor_that_was_started_again_and_one_of_a_resumed_run_play_other_episodes(
@@ -243,7 +248,7 @@ def test_without_a_learner_it_goes_as_far_as_it_was_allowed(tmp_path: Path, serv
             taken = steps(role)
             assert limit // 2 - UNROLL <= taken < limit
             remains_true(lambda: steps(role) == taken, seconds=0.3)
-            assert role.end() < 3.0
+            assert role.end() < SOON
 
 
 # --- resting and coming back -------------------------------------------------------------------
@@ -309,7 +314,7 @@ def test_a_learner_that_is_gone_at_the_end_is_no_warning(
         wait_until(lambda: "a report did not arrive" in caplog.text)
         role.wait_until_waiting("the end: the learner needs no more experience")
         # What a training that is over did not take, it does not miss.
-        assert role.end() < 3.0
+        assert role.end() < SOON
         assert f"{pending} items are dropped unconfirmed" in caplog.text
     assert warnings(caplog) == []
 
@@ -356,7 +361,7 @@ def test_what_the_limiter_does_not_take_in_time_is_dropped_counted_and_told(
                 lambda: role.metrics()["greenroom_actor_waiting_seconds_total"] > before + 0.2
             )
             assert role.is_ready(), "a limiter that holds back is nothing wrong"
-            assert 0.5 <= role.end() < 3.0
+            assert 0.5 <= role.end() < SOON
             pending = role.status()["pendingItems"]
         assert pending > module.MAX_PENDING
         total = learner.journal.counts.total
@@ -377,6 +382,6 @@ def test_without_a_replay_server_it_waits_and_says_so_and_leaves_in_time(
         with acting(nowhere, learner.service.port) as role:
             role.wait_until_waiting(nowhere.address)
             assert role.metrics()["greenroom_actor_waiting_seconds_total"] == 0.0
-            assert role.end() < 3.0
+            assert role.end() < SOON
         assert learner.journal.counts.total.dropped_items == counted(learner) > 0
         assert learner.service.actors()["actor-0"].report.leaving

@@ -12,7 +12,7 @@ import pytest
 import torch
 from learner_tools import TOKEN, make_report, wait_until
 from reverb_server import ReverbProcess, free_port
-from role_tools import HOST, Role, tables_of
+from role_tools import HOST, SOON, Role, tables_of
 from small import experiment, parameters, run
 
 from greenroom.errors import LearnerUnavailable
@@ -80,7 +80,7 @@ def test_roles_find_each_other_train_to_the_end_and_go_on(
         for limit in limits:  # the second learner goes on with the run of the first
             learner, results = learning(small(limit), replay, port, directory)
             with learner:
-                learner.join(30.0)
+                learner.join(180.0)
                 assert learner.error is None, learner.error
             (result,) = results
             assert (result.state, result.reason) == ("Succeeded", "EnvironmentStepsReached")
@@ -104,7 +104,7 @@ def test_before_it_learns_a_learner_serves_tables_and_can_be_stopped(tmp_path: P
     with learner:
         learner.wait_until_waiting(f"replay server at {HOST}:{replay}")
         assert json.loads(learner.ask("/tables")[1]) == tables_to_json(tables_of(what))
-        assert learner.end() < 5.0
+        assert learner.end() < SOON
     assert results[0].state == "Interrupted"
     assert list((tmp_path / "run" / "checkpoints").iterdir())
 

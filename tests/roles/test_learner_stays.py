@@ -17,7 +17,7 @@ import pytest
 import torch
 from learner_tools import TOKEN, make_report, wait_until
 from reverb_server import free_port
-from role_tools import HOST, Role
+from role_tools import HOST, SOON, Role
 from small import experiment, run
 
 from greenroom.roles import learner as module
@@ -79,7 +79,7 @@ def test_started_again_on_what_is_finished_it_tells_how_and_does_not_train(tmp_p
         assert role.ask("/healthz")[0] == 200
         with LearnerClient(f"{HOST}:{port}", TOKEN) as client:
             assert client.report(make_report()).stop
-        assert role.end() < 3.0
+        assert role.end() < SOON
     assert (results[0].state, results[0].signal) == ("Succeeded", None)
     assert checkpoints(directory) == before
 
@@ -92,7 +92,7 @@ def test_killed_after_the_final_checkpoint_it_finishes_without_learning_again(
     (directory / "summary.json").unlink()
     role, results = staying(SHORT, directory)
     with role:
-        wait_until(lambda: role.status()["state"] == "finished", seconds=20.0)
+        wait_until(lambda: role.status()["state"] == "finished", seconds=60.0)
         assert role.is_ready()
         assert role.status()["learnerSteps"] == finished.learner_steps
         assert json.loads((directory / "summary.json").read_text())["state"] == "Succeeded"
@@ -120,7 +120,7 @@ def test_asked_to_stop_it_stays_until_somebody_has_read_that_all_is_saved(
 
         assert json.loads(role.ask("/counts")[1]) == {"environmentSteps": 0, "learnerSteps": 0}
         wait_until(stopped)
-        role.join(3.0)
+        role.join(SOON)
     assert {status["state"] for status in seen[:-1]} <= {"training", "stopping"}
     assert all(
         status["checkpoint"] is None or not status["checkpoint"]["final"] for status in seen[:-1]
@@ -134,7 +134,7 @@ def test_unread_it_does_not_stay_for_ever(tmp_path: Path, monkeypatch: pytest.Mo
     role, results = staying(ENDLESS, tmp_path / "run")
     with role:
         role.wait_until_waiting("replay server")
-        role.end(5.0)
+        role.end(SOON)
     assert results[0].state == "Interrupted"
     assert checkpoints(tmp_path / "run")
 
@@ -157,7 +157,7 @@ def test_a_resumed_run_tells_its_checkpoint_before_it_writes_another(
         assert datetime.fromtimestamp(written, UTC).strftime("%S") in status["checkpoint"]["time"]
         role.ask_to_stop()
         wait_until(lambda: role.status()["state"] == "stopped")
-        role.join(3.0)
+        role.join(SOON)
 
 
 def test_the_process_that_stays_ends_with_status_0(tmp_path: Path) -> None:
@@ -186,9 +186,9 @@ def test_the_process_that_stays_ends_with_status_0(tmp_path: Path) -> None:
 
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
-            wait_until(lambda: status().get("state") == "training", seconds=60.0)
+            wait_until(lambda: status().get("state") == "training", seconds=120.0)
             process.terminate()
-            wait_until(lambda: status().get("state") == "stopped", seconds=30.0)
-            assert process.wait(timeout=30.0) == 0
+            wait_until(lambda: status().get("state") == "stopped", seconds=60.0)
+            assert process.wait(timeout=60.0) == 0
         finally:
             process.kill()

@@ -94,28 +94,29 @@ def test_reports_go_out_by_themselves(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_whoever_needs_more_does_not_wait_for_the_next_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reporting, "REPORT_SECONDS", 1.0)
+    monkeypatch.setattr(reporting, "REPORT_SECONDS", 120.0)
+    monkeypatch.setattr(reporting, "LONGEST_REPORT_SECONDS", 120.0)
     with learner_at(tmp_path, environment_steps=10_000) as learner:
         reports = Reports(learner.client, make_report())
         reports.send()
         with started(reports):
             reports.put(make_report(environment_steps=UNROLL))
             began = time.monotonic()
-            reports.hurry(wait=30.0)
-            assert time.monotonic() - began < 0.9
+            reports.hurry(wait=60.0)
+            assert time.monotonic() - began < 30.0
             assert reports.standing is not None
             assert reports.standing.counted == UNROLL
 
 
 def test_whoever_needs_more_does_not_wait_for_a_silent_learner() -> None:
-    with silent_server() as address, LearnerClient(address, TOKEN, timeout=0.5) as client:
+    with silent_server() as address, LearnerClient(address, TOKEN, timeout=4.0) as client:
         with started(Reports(client, make_report())) as reports:
             began = time.monotonic()
             reports.hurry(wait=0.1)
-            assert 0.1 <= time.monotonic() - began < 0.4
+            assert 0.1 <= time.monotonic() - began < 3.5
             assert reports.standing is None
             began = time.monotonic()
-        assert time.monotonic() - began < 2.0, "closing takes no longer than the call under way"
+        assert time.monotonic() - began < 30.0, "closing takes no longer than the call under way"
 
 
 def test_a_learner_that_goes_and_comes_is_told_once_each_and_no_count_is_lost(
@@ -125,7 +126,7 @@ def test_a_learner_that_goes_and_comes_is_told_once_each_and_no_count_is_lost(
     monkeypatch.setattr(reporting, "REPORT_SECONDS", 0.02)
     with learner_at(tmp_path) as learner:
         address, port = learner.client.address, learner.service.port
-        client = LearnerClient(address, TOKEN, timeout=2.0)
+        client = LearnerClient(address, TOKEN, timeout=20.0)
         reports = Reports(client, make_report())
         reports.send()
         reports.put(make_report(environment_steps=40))
@@ -150,7 +151,7 @@ def test_a_learner_that_need_not_be_there_is_no_warning(
 ) -> None:
     caplog.set_level(logging.INFO)
     with learner_at(tmp_path) as learner:
-        client = LearnerClient(learner.client.address, TOKEN, timeout=2.0)
+        client = LearnerClient(learner.client.address, TOKEN, timeout=20.0)
         reports = Reports(client, make_report())
         if when == "after the end":
             learner.service.stop_actors()

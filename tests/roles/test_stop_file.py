@@ -94,9 +94,9 @@ def test_a_learner_ends_by_what_its_file_says_now(tmp_path: Path) -> None:
     with Role(
         "learner", lambda context: results.append(run_learner(FIRST, context, options))
     ) as role:
-        wait_until(lambda: role.status()["state"] == "training", seconds=20.0)
+        wait_until(lambda: role.status()["state"] == "training", seconds=60.0)
         mount(mounted, dump_experiment(experiment(stop={"environmentSteps": 200})))
-        role.join(20.0)
+        role.join()
     torch.set_num_threads(threads)
     assert role.error is None
     assert (results[0].state, results[0].reason) == ("Succeeded", "EnvironmentStepsReached")

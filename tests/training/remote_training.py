@@ -52,7 +52,7 @@ def fill(replay: Replay, table: Table, count: int) -> None:
     )
     writer = replay.writer()
     writer.insert(table.name, items, np.ones(count))
-    writer.flush(timeout=5.0)
+    writer.flush(timeout=30.0)
 
 
 @dataclass(frozen=True)

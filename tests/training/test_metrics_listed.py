@@ -64,7 +64,7 @@ def test_learner(tmp_path: Path) -> None:
                 known and 'greenroom_agent_metric{metric="loss"}' in trained.role.ask("/metrics")[1]
             )
 
-        wait_until(all_known, seconds=20.0)
+        wait_until(all_known, seconds=60.0)
         metrics = trained.role.metrics()
         assert metrics["greenroom_episode_return"] == 1.0
         assert metrics["greenroom_actors_reporting"] == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import threading
 import time
@@ -105,13 +106,17 @@ def test_a_limiter_that_holds_back_is_told_and_is_no_failure(tmp_path: Path) -> 
     tables = tables_of(small)
     replay = embedded(tables)
     with remote(tmp_path, small, replay) as made:
-        made.driver.advance(Limits(learner_steps=1), after(0.4))
+        too_late = after(30.0)
+        made.driver.advance(
+            Limits(learner_steps=1),
+            lambda: made.driver.why_waiting() is not None or too_late(),
+        )
         why = made.driver.why_waiting()
         assert why is not None
         assert "100" in why, "the limiter's own words: how many items it wants"
         assert made.learner.client.get_variables(-1) is not None, "actors need them to begin"
         fill(replay, tables[0], 110)
-        made.driver.advance(Limits(learner_steps=1), after(5.0))
+        made.driver.advance(Limits(learner_steps=1), after(60.0))
         assert made.learning.learner_steps == 1
         assert made.driver.why_waiting() is None
 
@@ -120,7 +125,7 @@ def test_a_replay_server_that_is_away_is_told_in_its_clients_words(tmp_path: Pat
     small = experiment()
     address = f"127.0.0.1:{free_port()}"
     with remote(tmp_path, small, ReverbReplay(address, tables_of(small))) as made:
-        too_late = after(10.0)
+        too_late = after(60.0)
         made.driver.advance(
             Limits(learner_steps=1),
             lambda: address in (made.driver.why_waiting() or "") or too_late(),
@@ -167,7 +172,7 @@ def test_the_side_that_the_other_waits_for_is_the_bottleneck(tmp_path: Path) -> 
 def test_the_end_waits_for_those_who_leave_and_not_for_the_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(module, "SILENT_SECONDS", 2.0)
     small = experiment()
     with remote(tmp_path, small, full(small)) as made:
         made.report(100, actor="silent")
@@ -180,7 +185,7 @@ def test_the_end_waits_for_those_who_leave_and_not_for_the_silent(
             for _ in range(8):  # longer than the other is silent, and then some
                 steps += 10
                 made.report(steps)
-                time.sleep(0.1)
+                time.sleep(0.3)
             made.report(steps + 7, leaving=True)
 
         actor = threading.Thread(target=leave)
@@ -190,19 +195,20 @@ def test_the_end_waits_for_those_who_leave_and_not_for_the_silent(
         took = time.monotonic() - began
         actor.join()
         assert made.driver.environment_steps == 100 + 187
-        assert 0.8 <= took < 5.0
+        assert 2.4 <= took < module.STOP_SECONDS
 
 
 def test_the_end_does_not_wait_for_ever_for_an_actor_that_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "STOP_SECONDS", 0.3)
+    monkeypatch.setattr(module, "SILENT_SECONDS", 60.0)
     small = experiment()
     with remote(tmp_path, small, full(small)) as made:
         made.report(10)
         began = time.monotonic()
         made.driver.finish()
-        assert 0.3 <= time.monotonic() - began < 3.0
+        assert 0.3 <= time.monotonic() - began < 30.0
         assert made.driver.environment_steps == 10
 
 
@@ -310,7 +316,8 @@ def test_an_evaluator_that_was_heard_of_is_waited_for(
         evaluations.request(10, 0)
         made.learner.client.next_evaluation()
         assert evaluations.take(never, wait=0.1) == []
-        assert evaluations.why_waiting() == "the evaluator, last heard of 0 s ago"
+        said = evaluations.why_waiting() or ""
+        assert re.fullmatch(r"the evaluator, last heard of \d+ s ago", said), said
         assert evaluations.take(lambda: True, wait=60.0) == [], "asked to stop"
         monkeypatch.setattr(module, "EVALUATOR_SECONDS", 0.1)
         with pytest.raises(GreenroomError, match=r"within 0\.1 s\. Got: none heard of for"):
@@ -340,7 +347,8 @@ def test_a_learner_is_ready_once_it_learns_and_shows_what_it_does(tmp_path: Path
         assert status["actors"]["actor-0"]["version"] == 2
         metrics = role.metrics()
         assert metrics["greenroom_environment_steps_total"] == 30
-        assert metrics["greenroom_learner_steps_total"] == status["learnerSteps"] > 0
+        # Read after it, of a learner that may go on.
+        assert metrics["greenroom_learner_steps_total"] >= status["learnerSteps"] > 0
         assert metrics["greenroom_actors_dropped_items_total"] == 4
         assert metrics["greenroom_learner_lost_priority_updates_total"] == 0
 

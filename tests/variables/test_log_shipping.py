@@ -32,9 +32,11 @@ class Kept:
     def __init__(self) -> None:
         self.texts: list[tuple[str, str]] = []
         self.full = False
+        self.refused = 0
 
     def __call__(self, role: str, text: str) -> None:
         if self.full:
+            self.refused += 1
             raise RunDirectoryError("no room")
         self.texts.append((role, text))
 
@@ -64,7 +66,10 @@ def shipping(address: str, token: str = TOKEN) -> Iterator[LogShipper]:
         logger.removeHandler(shipper)
 
 
-def test_lines_arrive_in_order_and_the_last_with_the_end(tmp_path: Path, kept: Kept) -> None:
+def test_lines_arrive_in_order_and_the_last_with_the_end(
+    tmp_path: Path, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CLOSE_SECONDS", 60.0)  # however slow the machine is
     with running(tmp_path, keep_log=kept) as learner:
         with shipping(learner.client.address) as shipper:
             logger.info("first")
@@ -94,7 +99,7 @@ def test_of_too_many_the_oldest_are_dropped_and_the_log_says_so(
     kept.full = True
     with running(tmp_path, keep_log=kept) as learner, shipping(learner.client.address) as shipper:
         logger.info("under way")
-        time.sleep(0.1)
+        wait_until(lambda: kept.refused > 0)
         for number in range(1_000, 1_500):
             logger.info("line %d", number)  # of 10 bytes
         assert shipper.dropped_bytes == 4_000
@@ -134,13 +139,16 @@ def test_a_learner_that_keeps_none_and_one_with_another_token_take_nothing(
         assert kept.lines == []
 
 
-def test_who_logs_never_waits_for_a_learner_that_is_silent() -> None:
+def test_who_logs_never_waits_for_a_learner_that_is_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CALL_SECONDS", 60.0)
     began = time.monotonic()
     with silent_server() as address, shipping(address):
         for number in range(1_000):
             logger.info("line %d", number)
-        assert time.monotonic() - began < 1.0
-    assert time.monotonic() - began < module.CLOSE_SECONDS + 1.5, "the end waits two seconds"
+        assert time.monotonic() - began < 30.0
+    assert time.monotonic() - began < 30.0, "the end waits two seconds, not for the call"
 
 
 def test_it_needs_no_torch() -> None:
