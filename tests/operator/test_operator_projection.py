@@ -9,7 +9,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).with_name("plan")))
 
-from operating import document
+from operating import document, eventually
 from plan_tools import by_key, planned
 
 from greenroom_operator.experiment import Experiment
@@ -141,6 +141,11 @@ def applied(crd, cluster):
     subject = Experiment.from_object(kubectl.json("create", "-f", "-", stdin=text))
     manifests = [one for one in planned(subject) if one["kind"] != "PodMonitor"]
     apply(kubectl, manifests)
+    # Only what is bound may grow.
+    eventually(
+        lambda: kubectl.json("get", "pvc", "x-learner")["status"].get("phase"),
+        lambda phase: phase == "Bound",
+    )
     yield kubectl, by_key(tuple(manifests))
     admin("delete", "namespace", name, "--wait=false")
 
