@@ -1,7 +1,10 @@
 """What becomes of children when their experiment is deleted, with and without an operator."""
 
+# Garbage collection looks for new kinds every half a minute: whoever is among the first to delete
+# an experiment on a cluster waits for that.
+
 import pytest
-from operating import apply, children, complete, eventually, ready
+from operating import PATIENCE, apply, children, complete, eventually, ready
 
 
 @pytest.mark.parametrize("up", [True, False], ids=["operator-up", "operator-down"])
@@ -20,7 +23,7 @@ def test_what_is_deleted_is_gone_with_all_that_it_had(make_operator, kubectl, up
         items = kubectl.json("get", kinds)["items"]
         return {item["metadata"]["name"] for item in items} - {"kube-root-ca.crt"}
 
-    eventually(left, lambda names: names == set())
+    eventually(left, lambda names: names == set(), PATIENCE)
 
 
 @pytest.mark.slow
@@ -42,7 +45,7 @@ def test_a_successor_of_the_same_name_gets_children_of_its_own(operator, kubectl
         }
 
     wanted = {key: uid for key in before if key != ("PersistentVolumeClaim", "data-x-replay-0")}
-    eventually(owners, lambda found: found == wanted)
+    eventually(owners, lambda found: found == wanted, PATIENCE)
     assert complete(kubectl, "x")["phase"] == "Running"
 
 
@@ -55,6 +58,7 @@ def test_a_volume_that_is_retained_outlives_its_experiment(operator, kubectl):
     eventually(
         lambda: children(kubectl, "x").keys(),
         lambda keys: keys == {("PersistentVolumeClaim", "x-learner")},
+        PATIENCE,
     )
     claim = kubectl.json("get", "pvc", "x-learner")
     assert "deletionTimestamp" not in claim["metadata"]

@@ -8,7 +8,7 @@ from living import SECONDS
 from operating import condition, events, eventually, status
 
 # On a busy machine real roles and control planes take their time to start.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture

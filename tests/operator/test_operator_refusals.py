@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from operating import apply, child_names, children, condition, eventually, ready
+from operating import PATIENCE, apply, child_names, children, condition, eventually, ready
 
 FOREIGN = [
     {"apiVersion": "v1", "kind": "Service", "spec": {"ports": [{"port": 80}]}},
@@ -65,7 +65,7 @@ def test_what_stands_where_a_child_would_be_is_not_touched(operator, kubectl):
     assert live() == theirs
 
     kubectl("delete", "rlx", "x", "--timeout=30s")
-    eventually(lambda: children(kubectl, "x"), lambda found: found == {})
+    eventually(lambda: children(kubectl, "x"), lambda found: found == {}, PATIENCE)
     assert live() == theirs
 
 
