@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -104,7 +105,10 @@ class Run:
         try:
             with urllib.request.urlopen(self.address(name) + "/readyz", timeout=30):
                 return True
-        except (IndexError, OSError):
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
+        except (IndexError, OSError):  # it has not told yet, or does not answer
             return False
 
     def log(self) -> str:

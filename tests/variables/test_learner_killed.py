@@ -4,7 +4,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -30,14 +31,11 @@ def learner_process(port, folder, version):
         yield process, int(process.stdout.readline())
 
 
-def report_until_it_fails(client):
-    acknowledged = 0
-    try:
-        while True:
-            client.report(make_report(environment_steps=acknowledged + 1))
-            acknowledged += 1
-    except LearnerUnavailable:
-        return acknowledged
+def report_until_it_fails(client, acknowledged):
+    with suppress(LearnerUnavailable):
+        for steps in count(1):
+            client.report(make_report(environment_steps=steps))
+            acknowledged.append(steps)
 
 
 @pytest.mark.slow
@@ -48,10 +46,17 @@ def test_a_killed_learner_costs_no_acknowledged_count(tmp_path):
         variables = PolledVariables(client, period=0.05)
         assert variables.wait_first(timeout=30.0).version == 1_000
         variables.get(-1)
-        killer = threading.Timer(1.0, process.kill)
+        reported = []
+
+        def kill_in_the_middle():
+            wait_until(lambda: len(reported) > 10)
+            process.kill()
+
+        killer = threading.Thread(target=kill_in_the_middle)
         killer.start()
-        acknowledged = report_until_it_fails(client)
+        report_until_it_fails(client, reported)
         killer.join()
+    acknowledged = len(reported)
     assert acknowledged > 10
     with learner_process(port, tmp_path, version=800):
         listening = time.monotonic()
