@@ -47,7 +47,7 @@ benchmark: .venv/synced
 	$(RUN) python benchmarks/variables.py
 	$(RUN) --group benchmarks python benchmarks/impala_cartpole.py
 	$(RUN) python benchmarks/actors_scaling.py
-	$(RUN) python -m benchmarks.operator_load
+	$(RUN) python -m benchmarks.operator_load --beside kuberay jobset
 
 .venv/synced: $(UV) pyproject.toml uv.lock crds/pyproject.toml worker/pyproject.toml operator/pyproject.toml
 	$(UV) sync --frozen --python $(PYTHON)

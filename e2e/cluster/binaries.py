@@ -4,13 +4,15 @@
 
 Each folder of `modules/` is a small Go module that pins one project and all that it needs,
 checksums included. A binary's file name ends in a digest of those pins and of the build flags,
-so that a change to either builds anew, and older checkouts keep theirs.
+so that a change to either builds anew, and older checkouts keep theirs. A program with
+binaries of its own, pinned elsewhere, has them from `built`.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import re
@@ -36,14 +38,15 @@ class BuildError(Exception):
 
 @dataclass(frozen=True)
 class Binary:
-    """One Go command of a module in `modules/`.
+    """One Go command of a module in `modules`.
 
     Attributes:
-        module: the folder in `modules/`.
+        module: the folder in `modules`.
         project: the Go module whose version the binary has.
         command: the package of the command.
         minutes: of a build on two cores that finds nothing in Go's build cache.
         tags: Go build tags.
+        modules: where the pins are.
     """
 
     module: str
@@ -51,13 +54,19 @@ class Binary:
     command: str
     minutes: int
     tags: str = ""
+    modules: Path = MODULES
+
+    @property
+    def folder(self) -> Path:
+        """The Go module that pins it."""
+        return self.modules / self.module
 
     @property
     def version(self) -> str:
         """The version pinned in go.mod, such as `v1.34.4`."""
-        pins = (MODULES / self.module / "go.mod").read_text()
+        pins = (self.folder / "go.mod").read_text()
         found = re.search(rf"^\s*(?:require )?{re.escape(self.project)} (v\S+)", pins, re.MULTILINE)
-        assert found, f"modules/{self.module}/go.mod pins {self.project}"
+        assert found, f"{self.folder}/go.mod pins {self.project}"
         return found[1]
 
     @property
@@ -104,7 +113,15 @@ def path(name: str) -> Path:
     Raises:
         BuildError: it cannot be built here.
     """
-    binary = BINARIES[name]
+    return built(name, BINARIES[name])
+
+
+def built(name: str, binary: Binary) -> Path:
+    """That binary under that name, built first if there is none yet.
+
+    Raises:
+        BuildError: it cannot be built here.
+    """
     kept = cache() / f"{name}-{binary.version}-{_digest(binary)}"
     if not kept.exists():
         with _one_builder(name):
@@ -118,6 +135,16 @@ def build(names: Iterable[str] = BINARIES) -> dict[str, Path]:
     return {name: path(name) for name in names}
 
 
+def source(binary: Binary) -> Path:
+    """The files of its project, read-only: Go's copy of the module, downloaded if there is none.
+
+    Raises:
+        BuildError: the module is not to be had.
+    """
+    said = _run([*_go(), "mod", "download", "-json", binary.project], binary)
+    return Path(json.loads(said)["Dir"])
+
+
 def cache() -> Path:
     """The folder of built binaries: `GREENROOM_CACHE`, else below the user's cache folder."""
     root = os.environ.get("GREENROOM_CACHE")
@@ -128,8 +155,7 @@ def cache() -> Path:
 
 
 def _digest(binary: Binary) -> str:
-    folder = MODULES / binary.module
-    parts = [(folder / name).read_bytes() for name in ("go.mod", "go.sum")]
+    parts = [(binary.folder / name).read_bytes() for name in ("go.mod", "go.sum")]
     parts += [" ".join(binary.flags).encode(), platform.machine().encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:8]
 
@@ -151,28 +177,34 @@ def _build(name: str, binary: Binary, kept: Path) -> None:
     minutes = f"about {binary.minutes} minute{'s' if binary.minutes > 1 else ''}"
     _say(f"building {name} {binary.version} from Go modules; {minutes} the first time")
     unfinished = kept.with_name(f".{kept.name}.{os.getpid()}")
-    command = [*_go(), "build", *binary.flags, "-o", str(unfinished), binary.command]
+    try:
+        _run([*_go(), "build", *binary.flags, "-o", str(unfinished), binary.command], binary)
+    except BuildError:
+        unfinished.unlink(missing_ok=True)
+        raise
+    unfinished.rename(kept)
+
+
+def _run(command: list[str], binary: Binary) -> str:
     # -buildvcs=false: the wrapper's folder lies in our own git repository.
     settings = {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "-buildvcs=false -mod=readonly"}
     done = subprocess.run(
         command,
-        cwd=MODULES / binary.module,
+        cwd=binary.folder,
         env={**os.environ, **settings},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        unfinished.unlink(missing_ok=True)
-        last = "\n  ".join(done.stdout.splitlines()[-15:])
+        last = "\n  ".join((done.stdout + done.stderr).splitlines()[-15:])
         raise BuildError(
-            f"{name} {binary.version} is built from Go modules, which needs a Go module proxy and "
-            f"1 GB of disk.\nGot: status {done.returncode} of `{shlex.join(command)}` "
-            f"in {MODULES / binary.module}:\n  {last}"
+            f"{binary.project} {binary.version} is built from Go modules, which needs a Go module "
+            f"proxy and 1 GB of disk.\nGot: status {done.returncode} of "
+            f"`{shlex.join(command)}` in {binary.folder}:\n  {last}"
         )
-    unfinished.rename(kept)
+    return done.stdout
 
 
 def _go() -> list[str]:

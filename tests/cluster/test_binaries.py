@@ -44,3 +44,11 @@ def test_a_new_pin_or_flag_is_a_new_file(monkeypatch):
     changed = binaries.Binary(helm.module, helm.project, helm.command, helm.minutes, tags="other")
     assert binaries._digest(changed) != binaries._digest(helm)
     assert helm.version == "v3.22.0"
+
+
+def test_pins_may_lie_in_a_folder_of_their_own(tmp_path):
+    (tmp_path / "peer").mkdir()
+    (tmp_path / "peer" / "go.mod").write_text("require example.org/peer v0.1.0 // indirect\n")
+    peer = binaries.Binary("peer", "example.org/peer", "example.org/peer", 1, modules=tmp_path)
+    assert peer.folder == tmp_path / "peer"
+    assert peer.version == "v0.1.0"
