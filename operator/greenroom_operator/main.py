@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import socket
@@ -94,6 +93,8 @@ def operate(
     Connects as kubectl would: inside a pod by its ServiceAccount, else by $KUBECONFIG or
     ~/.kube/config.
     """
+    import uvloop
+
     from greenroom_operator.errors import OperatorError
     from greenroom_operator.logs import log_to_stderr
     from greenroom_operator.running import run
@@ -124,7 +125,7 @@ def operate(
         resync_seconds=resync_interval,
     )
     try:
-        asyncio.run(run(settings))
+        uvloop.run(run(settings))
     except OperatorError as error:
         logging.getLogger(__name__).error("%s", error)
         raise typer.Exit(1) from error
