@@ -20,6 +20,7 @@ SHORTEST_WAIT = 0.02
 # The kernel's death signal is sent when the *thread* that started a process ends. This one
 # thread starts all of them and lives as long as Python does.
 _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="starter")
+_held: list[socket.socket] = []
 
 
 class ComponentError(Exception):
@@ -77,19 +78,24 @@ def remove_when_gone(*folders: Path) -> Callable[[], None]:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on.
+    """A port of 127.0.0.1 that nobody listens on, and that is given to nobody else.
 
     It is below those that the kernel hands out by itself, so that no outgoing connection and
     no other test's port 0 takes it before it is used.
     """
     for _ in range(100):
         port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        holder = socket.socket()
+        try:
+            holder.bind(("127.0.0.1", port))
+        except OSError:
+            holder.close()
+            continue
+        # Bound as long as this process lives: another look for a free port fails here. A server
+        # may listen all the same, if it reuses addresses as Go's do.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _held.append(holder)
+        return port
     raise ComponentError("A free port between 20000 and 32000 is needed. Got: none in 100 tries")
 
 

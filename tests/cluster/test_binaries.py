@@ -8,6 +8,7 @@ from e2e.cluster import binaries
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # nothing may be in Go's build cache
 def test_a_binary_is_built_once_and_kept_outside_the_clone(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("GREENROOM_CACHE", str(tmp_path))
     etcd = binaries.path("etcd")

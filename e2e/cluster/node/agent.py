@@ -38,13 +38,28 @@ from e2e.cluster.client import Api, ApiError, Object
 from e2e.cluster.cluster import Cluster
 from e2e.cluster.node.network import Network
 from e2e.cluster.node.pod import Host, PodWorker
-from e2e.cluster.processes import remove_when_gone
+from e2e.cluster.processes import remove_when_gone, wait_until
 
 LABEL = "greenroom.dev/node-agent"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 RESTART_WAITS = (0.0, 1.0, 2.0)
 POLL_SECONDS = 0.2
 LEASE_SECONDS = 10.0
+ADMISSION_SECONDS = 60.0
+RESTRICTED_POD = {
+    "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+    "containers": [
+        {
+            "name": "main",
+            "image": "example.com/none:1",
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            },
+        }
+    ],
+}
+"""One that every namespace admits; it is never made."""
 RESOURCES = {"cpu": "1000", "memory": "4Ti", "pods": "200"}
 
 
@@ -108,6 +123,20 @@ class NodeAgent:
         body = {"metadata": {"annotations": annotations}}
         with self._api.clone() as api:
             api.patch(f"/api/v1/namespaces/{namespace}", body)
+            # Admission reads the annotations a moment later; a pod before that goes elsewhere.
+            wait_until(
+                lambda: self._would_come(api, namespace),
+                ADMISSION_SECONDS,
+                f"pods of {namespace} come to {self.name}",
+            )
+
+    def _would_come(self, api: Api, namespace: str) -> bool:
+        body = {"metadata": {"generateName": "dry-"}, "spec": RESTRICTED_POD}
+        try:
+            pod = api.create(f"/api/v1/namespaces/{namespace}/pods?dryRun=All", body)
+        except ApiError:
+            return False  # the namespace's service account is not there yet
+        return LABEL in pod["spec"].get("nodeSelector", {})
 
     def logs(self, match: str = "") -> str:
         """What containers printed so far: those with `match` in `NAMESPACE_POD_UID_CONTAINER.N`."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from e2e.cluster.processes import start, wait_until
 
 SUBNETS = tuple(ipaddress.IPv4Network("10.200.0.0/16").subnets(new_prefix=24))
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 
 
 class NodeError(Exception):
