@@ -68,7 +68,7 @@ class KeptChild:
         version: resource version.
         fields: see `owned_fields`; only until they were compared with a manifest.
         verified: the digest of owned fields that was found to cover what was applied.
-        replicas: what this operator wrote last, or found when it began.
+        replicas: what was last written by this operator, or by one before it.
     """
 
     version: int
@@ -221,7 +221,10 @@ class Cache:
         child = child_of(kind, body)
         verified = child.owned if applied else (known.verified if known else None)
         fields = None if verified == child.owned else owned_fields(metadata)
-        replicas = known.replicas if known and not applied else child.replicas
+        # Whoever else changes replicas owns them; while they are ours, this operator wrote them,
+        # one before it did, or one whose answer was lost.
+        theirs = verified not in (None, child.owned)
+        replicas = known.replicas if known and theirs else child.replicas
         children[name] = KeptChild(version, child, fields, verified, replicas)
         return key if known is None or known.child != child else None
 
