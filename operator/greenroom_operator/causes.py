@@ -34,6 +34,7 @@ _PULLING = ("ErrImagePull", "ImagePullBackOff")
 _BACK_OFF = re.compile(r'^Back-off pulling image "(?P<image>[^"]*)"(?:: )?')
 _GRPC = re.compile(r"rpc error: code = \w+ desc = ")
 _REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
+_PREEMPTION = re.compile(r" (?:no new claims to deallocate, )?preemption: ")
 _VOLUME = re.compile("volume", re.IGNORECASE)
 
 
@@ -116,7 +117,7 @@ def _named(reason: str, message: str) -> tuple[str, str]:
 
 def _unschedulable(name: str, pod: Pod, observed: Observed, role: Role) -> tuple[str, str] | None:
     # What follows tells that no pod can be evicted to make room.
-    words = bounded(pod.unschedulable.partition(" preemption: ")[0], PART_LIMIT)
+    words = bounded(_PREEMPTION.split(pod.unschedulable)[0], PART_LIMIT)
     claim = {"replay": f"data-{child_name(name, 'replay')}-0"}.get(role, child_name(name, role))
     volume = observed.children.get(("PersistentVolumeClaim", claim))
     if volume is not None and volume.bound == "Lost":

@@ -105,6 +105,8 @@ async def _operate(
     metrics: Metrics,
     health: Health,
 ) -> None:
+    places = ", ".join(settings.namespaces) or "all namespaces"
+    logger.info("looking after experiments of %s", places)
     cache, queue = Cache(), WorkQueue()
     metrics.queue_depth.set_function(lambda: len(queue))
     synchronizer = Synchronizer(api, cache, queue, settings.namespaces, settings.resync_seconds)
@@ -202,15 +204,20 @@ async def _watch(
     places = settings.namespaces or (None,)
     health.expect(kind.path(place) for kind in kinds for place in places)
     health.not_ready = None
-    # kopf takes SIGTERM and SIGINT over, and returns then.
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
     try:
-        await kopf.operator(
+        tasks = await kopf.spawn_tasks(
             registry=registry,
             settings=make_settings(namespaced=bool(settings.namespaces)),
             standalone=True,
             clusterwide=not settings.namespaces,
             namespaces=settings.namespaces,
+            stop_flag=stop,
         )
+        # kopf has taken them, and bears one; `timeout` and impatient people send two.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await kopf.run_tasks(tasks)
     except Exception as error:
         # Whatever kopf gives up over: a new process begins with lists and watches of its own.
         raise OperatorError(f"The watches ended: {error!r}") from error

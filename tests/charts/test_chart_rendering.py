@@ -200,6 +200,7 @@ def test_rules_and_dashboards_are_the_files() -> None:
         ("image.repo=x", "'repo' not allowed"),
         ("crds.enable=true", "'enable' not allowed"),
         ("experiments.podMonitor=true", "'podMonitor' not allowed"),
+        ("image.tag=sha256:abc", "/image/tag"),
         ("replicas=two", "/replicas"),
         ("operator.logLevel=loud", "/operator/logLevel"),
         ("operator.progressInterval=15s", "/operator/progressInterval"),

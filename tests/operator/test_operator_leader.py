@@ -1,6 +1,7 @@
 """Two operators and one Lease: one writes, the other one waits and takes over."""
 
 import json
+import signal
 import time
 
 import pytest
@@ -51,6 +52,16 @@ def test_a_leader_that_is_asked_to_end_gives_the_lease_away_at_once(make_operato
     assert holder(kubectl) != began
     second.wait_leading()
     assert holder(kubectl) not in ("", began)
+
+
+def test_who_is_asked_to_end_again_and_again_ends_as_well(make_operator, kubectl):
+    operator = make_operator().wait_leading()
+    for _ in range(5):
+        operator.signal(signal.SIGTERM)
+        time.sleep(0.002)
+    # Its log has no error: see `make_operator`.
+    assert operator.wait() == 0
+    assert holder(kubectl) == ""
 
 
 @pytest.mark.slow

@@ -20,7 +20,8 @@ from life_tools import (
 from greenroom_operator.observed import Child
 
 NO_CPU = "0/5 nodes are available: 5 Insufficient cpu."
-PREEMPTION = f"{NO_CPU} preemption: 0/5 nodes are available: 5 No preemption victims found."
+VICTIMS = "preemption: 0/5 nodes are available: 5 No preemption victims found."
+PREEMPTION = f"{NO_CPU} {VICTIMS}"
 NOT_FOUND = 'failed to resolve reference "example.com/a:1": example.com/a:1: not found'
 PULL = f'Back-off pulling image "example.com/a:1": ErrImagePull: rpc error: code = NotFound desc = {NOT_FOUND}'  # noqa: E501
 TRACE = 'Traceback (most recent call last):\n  File "a.py"\nValueError: no such level: 7\n\n'
@@ -28,6 +29,15 @@ QUOTA = 'pods "x-actors-7d" is forbidden: exceeded quota: team, requested: cpu=1
 
 
 CASES = [
+    (
+        all_pods(
+            8,
+            pending("learner", 0, unschedulable=f"{NO_CPU} no new claims to deallocate, {VICTIMS}"),
+        ),
+        {},
+        "Unschedulable",
+        f"learner Unschedulable: {NO_CPU}",
+    ),
     # actors: how many of how many
     (
         all_pods(8, *(pending("actor", number, unschedulable=PREEMPTION) for number in range(3))),
