@@ -205,6 +205,8 @@ async def _watch(
     health.expect(kind.path(place) for kind in kinds for place in places)
     health.not_ready = None
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    # kopf would make one of the user's name, which a container need not have.
+    identity: Any = settings.identity
     try:
         tasks = await kopf.spawn_tasks(
             registry=registry,
@@ -213,6 +215,7 @@ async def _watch(
             clusterwide=not settings.namespaces,
             namespaces=settings.namespaces,
             stop_flag=stop,
+            identity=identity,
         )
         # kopf has taken them, and bears one; `timeout` and impatient people send two.
         for number in (signal.SIGTERM, signal.SIGINT):
