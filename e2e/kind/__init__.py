@@ -1,0 +1,1 @@
+"""A Kubernetes with real nodes, by kind: containers of Docker, or of podman, are its nodes."""
