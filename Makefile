@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 RUN := $(UV) run --frozen
 
-.PHONY: demo test format check unit crd benchmark
+.PHONY: demo test format check unit crd benchmark e2e cluster-up cluster-down
 .DEFAULT_GOAL := test
 
 demo: .venv/synced
@@ -27,6 +27,16 @@ check: .venv/synced
 unit: .venv/synced
 	$(RUN) python -m e2e.cluster build
 	$(RUN) pytest -n auto -m "not slow"
+
+# Real nodes, by kind: the suite leaves its cluster standing, for a next run or for your hands.
+e2e: .venv/synced
+	$(RUN) pytest -n 0 --timeout 3600 e2e/suite
+
+cluster-up: .venv/synced
+	$(RUN) python -m e2e.kind up
+
+cluster-down: .venv/synced
+	$(RUN) python -m e2e.kind down
 
 format: .venv/synced
 	$(RUN) ruff format
