@@ -207,6 +207,8 @@ async def _watch(
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     # kopf would make one of the user's name, which a container need not have.
     identity: Any = settings.identity
+    # At its end kopf cancels every task but these.
+    ours = asyncio.all_tasks()
     try:
         tasks = await kopf.spawn_tasks(
             registry=registry,
@@ -220,7 +222,7 @@ async def _watch(
         # kopf has taken them, and bears one; `timeout` and impatient people send two.
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await kopf.run_tasks(tasks)
+        await kopf.run_tasks(tasks, ignored=ours)
     except Exception as error:
         # Whatever kopf gives up over: a new process begins with lists and watches of its own.
         raise OperatorError(f"The watches ended: {error!r}") from error
