@@ -206,9 +206,18 @@ class PodSpec(PodModel):
     def broken_rules(
         cls, fields: Mapping[str, Any], given: AbstractSet[str]
     ) -> Iterator[BrokenRule]:
-        """Yield what the role's container must not be told."""
+        """Yield what the role's container must not be told, and others that say too little.
+
+        A misspelt name of the role's container makes another one, which lacks an image.
+        """
         for index, container in enumerate(fields.get("containers") or ()):
             if container.name != CONTAINER:
+                if not container.image:
+                    yield BrokenRule(
+                        ("containers", index, "image"),
+                        f"is required for any container but {CONTAINER}, in which the role runs. "
+                        f"Got: nothing, for {container.name}.",
+                    )
                 continue
             for name in _OWN_FIELDS:
                 value = getattr(container, name)
@@ -223,7 +232,16 @@ class PodSpec(PodModel):
     def validations(cls) -> tuple[Validation, ...]:
         """Return the same rules for the API server."""
         role = f"self.containers.filter(container, container.name == '{CONTAINER}')[0]"
-        return tuple(
+        bare = (
+            f"container.name != '{CONTAINER}' && (!has(container.image) || container.image == '')"
+        )
+        needs_image = Validation(
+            f"!has(self.containers) || !self.containers.exists(container, {bare})",
+            f"image is required for any container but {CONTAINER}, in which the role runs",
+            path=".containers",
+            got={"name": f"self.containers.filter(container, {bare})[0].name"},
+        )
+        own = tuple(
             Validation(
                 "!has(self.containers) || self.containers.all(container, "
                 f"container.name != '{CONTAINER}' || !has(container.{name}))",
@@ -234,3 +252,4 @@ class PodSpec(PodModel):
             )
             for name in _OWN_FIELDS
         )
+        return (needs_image, *own)

@@ -90,6 +90,9 @@ def test_a_null_is_no_more_than_an_absent_field() -> None:
          "Greenroom's own. Got: []."),
         (worker(ports=[{"containerPort": 1}]), "spec.containers[0].ports: must not be set for "
          'container worker: it is Greenroom\'s own. Got: [{"containerPort": 1}].'),
+        ({"spec": {"containers": [{"name": "wroker", "resources": {}}]}}, "spec.containers[0]."
+         "image: is required for any container but worker, in which the role runs. Got: nothing, "
+         "for wroker."),
         ({"spec": {"restartPolicy": "Never"}}, 'spec.restartPolicy: must be Always. Got: "Never".'),
         ({"metadata": {"labels": {"greenroom.dev/role": "x"}}}, "metadata.labels.greenroom.dev/"
          'role: must not be set: it is Greenroom\'s own. Got: "x".'),
@@ -105,7 +108,12 @@ def test_each_mistake_states_rule_and_value(template: Any, expected: str) -> Non
 
 
 def test_sidecars_have_commands_and_ports() -> None:
-    sidecar = {"name": "proxy", "command": ["proxy"], "ports": [{"containerPort": 80}]}
+    sidecar = {
+        "name": "proxy",
+        "image": "proxy",
+        "command": ["proxy"],
+        "ports": [{"containerPort": 80}],
+    }
     template = {"spec": {"containers": [sidecar], "initContainers": [sidecar]}}
     assert parse_experiment(document(template)).spec.actors.pod_template == template
 

@@ -122,6 +122,8 @@ WORKER = {"containers": [{"name": "worker", "command": ["sh"], "ports": [{"conta
         ("spec.resumeFrom.experiment", "cartpole", "experiment must be another one than the "
          "experiment itself, which goes on by itself. Got: experiment=cartpole."),
         ("spec.checkpoint.storage.size", "5G", 'spec.checkpoint.storage.size: Invalid value: "5G"'),
+        ("spec.actors.podTemplate", {"spec": {"containers": [{"name": "wroker"}]}}, "image is "
+         "required for any container but worker, in which the role runs. Got: name=wroker."),
         ("spec.actors.podTemplate.specs", {}, 'unknown field "spec.actors.podTemplate.specs"'),
         ("spec.actors.podTemplate.spec.nodeSelectr", {}, "unknown field "
          '"spec.actors.podTemplate.spec.nodeSelectr"'),
