@@ -17,6 +17,8 @@ ROWS = (
     ("to ready, p50 s", "ready_p50", 2),
     ("to ready, p99 s", "ready_p99", 2),
     ("writes each", "writes", 1),
+    ("  of the status", "status_writes", 1),
+    ("  of Events", "events", 1),
     ("reads each", "reads", 1),
     ("CPU each, ms", "cpu", 1),
     ("CPU a write, ms", "cpu_a_write", 2),
@@ -34,6 +36,7 @@ class Figures:
         children_p50, children_p99: seconds from an object's creation to its last child.
         ready_p50, ready_p99: seconds from an object's creation to its being ready.
         writes, reads: requests to the API server, watches apart.
+        status_writes, events: of the writes.
         cpu: milliseconds.
         cpu_a_write: milliseconds.
         peak: resident memory of the operator, MiB.
@@ -46,6 +49,8 @@ class Figures:
     ready_p50: float
     ready_p99: float
     writes: float
+    status_writes: float
+    events: float
     reads: float
     cpu: float
     cpu_a_write: float
@@ -67,6 +72,8 @@ def figures(name: str, seen: Seen, before: Usage, after: Usage) -> Figures:
         ready_p50=percentile(to_ready, 0.5),
         ready_p99=percentile(to_ready, 0.99),
         writes=writes / count,
+        status_writes=(after.status_writes - before.status_writes) / count,
+        events=(after.events - before.events) / count,
         reads=(after.reads - before.reads) / count,
         cpu=milliseconds / count,
         cpu_a_write=milliseconds / writes,

@@ -15,7 +15,7 @@ import http.client
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,11 +33,16 @@ READS = frozenset({"get", "list"})
 
 @dataclass(frozen=True)
 class Usage:
-    """What an operator has used since it began; requests are those that were answered."""
+    """What an operator has used since it began; requests are those that were answered.
+
+    Writes are all of them; those of statuses and Events are also counted by themselves.
+    """
 
     cpu_seconds: float
     peak_mebibytes: float
     writes: int
+    status_writes: int
+    events: int
     reads: int
 
 
@@ -86,12 +91,13 @@ class Operator(Component):
         status = Path(f"/proc/{self.pid}/status").read_text()
         peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
         requests = self._requests.count()
-        reads = sum(requests[verb] for verb in READS)
         return Usage(
             cpu_seconds=ticks / os.sysconf("SC_CLK_TCK"),
             peak_mebibytes=int(peak.split()[1]) / 1024,
-            writes=requests.total() - reads,
-            reads=reads,
+            writes=requests.total() - requests["reads"],
+            status_writes=requests["status"],
+            events=requests["events"],
+            reads=requests["reads"],
         )
 
 
@@ -112,24 +118,25 @@ class Requests:
         self._counted: Counter[str] = Counter()
 
     def count(self) -> Counter[str]:
-        """By the API's verb, watches apart."""
+        """Reads, writes of statuses, of Events and of what else there is; watches apart."""
         with self._log.open("rb") as log:
             log.seek(self._position)
             lines = log.read()
         # The last line may still be being written.
         whole = lines.rfind(b"\n") + 1
         self._position += whole
-        self._counted.update(verbs(lines[:whole].splitlines(), self._user))
+        self._counted.update(requests_of(self._user, lines[:whole].splitlines()))
         return self._counted.copy()
 
 
-def verbs(lines: Iterable[bytes], user: str) -> Counter[str]:
-    """The verbs of a user's requests in lines of an audit log, watches apart."""
-    events = (json.loads(line) for line in lines)
-    return Counter(
-        event["verb"]
-        for event in events
-        if event["stage"] == "ResponseComplete"
-        and event["verb"] != "watch"
-        and event["user"]["username"] == user
-    )
+def requests_of(user: str, lines: Iterable[bytes]) -> Iterator[str]:
+    """Yield what each request of a user is for, of lines of an audit log, watches apart."""
+    for event in map(json.loads, lines):
+        if event["stage"] != "ResponseComplete" or event["user"]["username"] != user:
+            continue
+        what = event.get("objectRef", {})
+        if event["verb"] in READS:
+            yield "reads"
+        elif event["verb"] != "watch":
+            is_event = what.get("resource") == "events"
+            yield "events" if is_event else what.get("subresource", "children")
