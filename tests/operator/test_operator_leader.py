@@ -31,6 +31,8 @@ def test_one_of_two_writes_and_the_other_is_ready(make_operator, kubectl, cluste
 
     assert (first.metric(LEADS), second.metric(LEADS)) == (1, 0)
     assert second.metric(REQUESTS, verb="apply") == second.metric(REQUESTS, verb="patch") == 0
+    # Nor does it read; of its watches `faults/test_operator_standby.py` tells.
+    assert first.metric(REQUESTS, verb="list") > second.metric(REQUESTS, verb="list") == 0
     assert second.get("/healthz").status_code == 200
     # Each child was written once.
     applied = [
