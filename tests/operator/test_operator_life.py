@@ -148,7 +148,11 @@ def test_a_new_operator_ends_what_another_one_began(make_operator, kubectl, agen
     assert status(kubectl, "x")["environmentSteps"] >= steps
 
 
-def test_roles_that_are_killed_start_again_and_a_silent_learner_is_told(operator, kubectl, agent):
+def test_roles_that_are_killed_start_again_and_a_silent_learner_is_told(
+    make_operator, kubectl, agent
+):
+    # Where the operator reaches no pod, the API server does, and asks in its place.
+    make_operator(*life.FLAGS, "--progress-via=proxy").wait_leading()
     life.apply(kubectl, "x")
     steps = life.steps_beyond(kubectl, "x", 0)["environmentSteps"]
     for role in ("actor", "replay", "learner"):

@@ -79,18 +79,20 @@ def test_the_learner_that_stays_is_asked_before_one_that_leaves():
 
 
 class Answering:
-    """An HTTP server that gives one answer."""
+    """An HTTP server that gives one answer at one path, and knows no other."""
 
-    def __init__(self, host, port=0):
+    def __init__(self, path, host, port=0):
         self.status, self.text = 200, json.dumps(GOOD).encode()
         answering = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                self.send_response(answering.status)
-                self.send_header("Content-Length", str(len(answering.text)))
+                known = self.path == path
+                status, text = (answering.status, answering.text) if known else (404, b"")
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
-                self.wfile.write(answering.text)
+                self.wfile.write(text)
 
             def log_message(self, *_):
                 pass
@@ -106,13 +108,21 @@ class Answering:
         self._thread.join()
 
 
-@pytest.fixture(params=["pods", "proxy"])
+# The API server's port is in the kubeconfig, a learner's is the same everywhere.
+PLACES = {
+    "pods": ("/status", HTTP_PORT),
+    "proxy": ("/api/v1/namespaces/team/pods/x-learner-1:8080/proxy/status", 0),
+}
+
+
+@pytest.fixture(params=PLACES)
 def learner(request, worker_id):
     """A learner, or the API server that answers in its place; how to ask it, and where it is."""
     # The port is a pod's: workers of a test run have addresses of their own.
     number = int(worker_id.removeprefix("gw") or 0) if worker_id != "master" else 0
     host = f"127.77.0.{number + 1}"
-    answering = Answering(host, HTTP_PORT if request.param == "pods" else 0)
+    path, port = PLACES[request.param]
+    answering = Answering(path, host, port)
     answering.via, answering.host = request.param, host
     yield answering
     answering.close()
