@@ -34,6 +34,8 @@ from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCu
 
 from greenroom_api.values import broken
 
+_NO_MEMBER = "none (a member with nothing to set is written NAME: {})"
+
 
 @dataclass(frozen=True)
 class BrokenRule:
@@ -57,21 +59,24 @@ class Validation:
         rule: CEL that is true where the rule holds; ``self`` is the object.
         message: what the API server answers otherwise.
         path: the field at fault, such as ``.replay.minSize``.
-        got: CEL of the values that the message ends with, by name.
+        got: CEL of the values that the message ends with, by name; or of words to end with.
     """
 
     rule: str
     message: str
     path: str | None = None
-    got: Mapping[str, str] | None = None
+    got: Mapping[str, str] | tuple[str, ...] | None = None
 
     def to_schema(self) -> dict[str, str]:
         """Return the entry of the schema."""
         entry = {"rule": self.rule, "message": f"{self.message}."}
         if self.got is not None:
             # format, since the API server takes a sum of strings for unboundedly expensive.
-            template = ", ".join(f"{name}=%s" for name in self.got)
-            values = ", ".join(self.got.values())
+            if isinstance(self.got, tuple):
+                template, values = "%s" * len(self.got), ", ".join(self.got)
+            else:
+                template = ", ".join(f"{name}=%s" for name in self.got)
+                values = ", ".join(self.got.values())
             text = json.dumps(f"{self.message}. Got: {template}.")
             entry["messageExpression"] = f"{text}.format([{values}])"
         if self.path is not None:
@@ -204,14 +209,24 @@ class OneOf(ApiModel):
         chosen = [to_camel(name) for name in cls.members if name in given]
         misspelt = given - cls.model_fields.keys()
         if len(chosen) > 1 or not (chosen or misspelt):
-            got = ", ".join(chosen) or "none (a member with nothing to set is written NAME: {})"
+            got = ", ".join(chosen) or _NO_MEMBER
             yield BrokenRule((), f"{cls._rule()}. Got: {got}.")
 
     @classmethod
     def validations(cls) -> tuple[Validation, ...]:
         """Return the rule that exactly one member is set."""
-        count = " + ".join(f"(has(self.{to_camel(name)}) ? 1 : 0)" for name in cls.members)
-        return (Validation(f"{count} == 1", cls._rule()),)
+        names = [to_camel(name) for name in cls.members]
+        given = [f"has(self.{name})" for name in names]
+        count = " + ".join(f"({each} ? 1 : 0)" for each in given)
+        none = f"{' || '.join(given)} ? '' : '{_NO_MEMBER}'"
+        # Each name by itself: what join() makes has no bounds for the API server either.
+        words = [
+            f"!{each} ? '' : {' || '.join(given[:place])} ? ', {name}' : '{name}'"
+            if place
+            else f"{each} ? '{name}' : ''"
+            for place, (name, each) in enumerate(zip(names, given, strict=True))
+        ]
+        return (Validation(f"{count} == 1", cls._rule(), got=(none, *words)),)
 
     @classmethod
     def _rule(cls) -> str:

@@ -109,12 +109,18 @@ class Replay(ApiModel):
                 f"{name} must not be set with rateLimiter Queue, which reads each item once, in "
                 "order",
                 path=f".{name}",
+                got={name: f"self.{name}"},
             )
             for name in map(to_camel, _RATIO_ONLY)
         )
         return (
             *ratio_only,
-            Validation(f"!({queue}) || has(self.maxSize)", f"maxSize {_UNTOLD}", path=".maxSize"),
+            Validation(
+                f"!({queue}) || has(self.maxSize)",
+                f"maxSize {_UNTOLD}",
+                path=".maxSize",
+                got=("'none'",),
+            ),
             Validation(
                 f"{queue} || {min_size} <= {max_size}",
                 "minSize must not exceed maxSize, or learning never starts",

@@ -161,7 +161,7 @@ class Stop(ApiModel):
     def validations(cls) -> tuple[Validation, ...]:
         """Return the rule that some condition is set."""
         conditions = " || ".join(f"has(self.{to_camel(name)})" for name in cls.model_fields)
-        return (Validation(conditions, cls._rule()),)
+        return (Validation(conditions, cls._rule(), got=("'none'",)),)
 
     @classmethod
     def _rule(cls) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from pydantic.alias_generators import to_camel
+
 from greenroom_api.agent import Agent
 from greenroom_api.base import BrokenRule, Validation
-from greenroom_api.dqn import DQN
+from greenroom_api.dqn import DQN, PrioritizedReplay
 from greenroom_api.impala import IMPALA
 from greenroom_api.replay import MIN_SIZE, SAMPLES_PER_INSERT, Replay
 from greenroom_api.roles import Actors, Stop
@@ -79,6 +81,10 @@ def validations() -> tuple[Validation, ...]:
             f"!({_QUEUE} && has({_DQN}) && has({_DQN}.prioritized))",
             "prioritized must not be set with rateLimiter Queue, which is read in order",
             path=".agent.dqn.prioritized",
+            got={
+                name: f"{_DQN}.prioritized.{name}"
+                for name in map(to_camel, PrioritizedReplay.model_fields)
+            },
         ),
         _queue_room(_DQN, _ITEMS, "nStep * environmentsPerActor", {"nStep": f"{_DQN}.nStep"}),
         Validation(

@@ -47,7 +47,10 @@ def of_environment() -> Iterator[Validation]:
     rule = "environment must not change, since parameters and experience belong to it"
     yield Validation(f"{name} == {before}", rule, got={"environment": name, "before": before})
     yield Validation(
-        f"{name} != {before} || self == oldSelf", f"{rule}; nor must its arguments and wrappers"
+        f"{name} != {before} || self == oldSelf",
+        f"{rule}; nor must its arguments and wrappers",
+        # Arguments have no schema, so that CEL can print none.
+        got={"changed": "self.wrappers != oldSelf.wrappers ? 'wrappers' : 'gymnasium'"},
     )
 
 

@@ -19,9 +19,10 @@ from e2e.cluster.cluster import Kubectl, KubectlError
          "parameters and experience belong to it. Got: environment=Acrobot-v1, before=CartPole-v1"),
         ({"environment": {"gymnasium": None, "factory": "a:b"}}, "Got: environment=a:b, before="),
         ({"environment": {"gymnasium": {"kwargs": {"gravity": {"x": 2}}}}}, "nor must its "
-         "arguments and wrappers"),
-        ({"environment": {"gymnasium": {"vectorization": "native"}}}, "nor must its arguments"),
-        ({"environment": {"wrappers": [{"name": "TimeLimit"}]}}, "nor must its arguments"),
+         "arguments and wrappers. Got: changed=gymnasium."),
+        ({"environment": {"gymnasium": {"vectorization": "native"}}}, "Got: changed=gymnasium."),
+        ({"environment": {"wrappers": [{"name": "TimeLimit"}]}}, "nor must its arguments and "
+         "wrappers. Got: changed=wrappers."),
         ({"agent": {"dqn": None, "custom": {"builder": "a:B"}}}, "agent must not become another "
          "one, which could not read this one's parameters. Got: agent=custom, before=dqn."),
         ({"seed": 1}, "seed must not change, since all that was learnt comes from it. Got: seed=1, "

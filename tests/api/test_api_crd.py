@@ -195,3 +195,12 @@ def test_rules_name_fields_that_are_there(path: str, rule: dict[str, str]) -> No
         for field in re.findall(r"\b(?:self|oldSelf)((?:\.[A-Za-z]+\b(?!\())+)", text):
             assert f"{path}{field}" in NODES
         assert text.count("(") == text.count(")")
+
+
+# Of objects without a schema, CEL can print nothing.
+SAYING_NO_VALUE = ["ports must not be set for container worker: it is Greenroom's own."]
+
+
+def test_rules_say_what_they_got() -> None:
+    said = [rule.get("messageExpression", rule["message"]) for _, rule in RULES]
+    assert [text for text in said if ". Got: " not in text] == SAYING_NO_VALUE

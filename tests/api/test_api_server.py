@@ -103,6 +103,10 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 
 
 WORKER = {"containers": [{"name": "worker", "command": ["sh"], "ports": [{"containerPort": 1}]}]}
+QUEUE_BY_PRIORITY = SMALL["spec"] | {
+    "agent": {"dqn": {"prioritized": {"priorityExponent": 0.5}}},
+    "replay": {"rateLimiter": "Queue", "maxSize": 99},
+}
 
 
 @pytest.mark.parametrize(
@@ -115,8 +119,19 @@ WORKER = {"containers": [{"name": "worker", "command": ["sh"], "ports": [{"conta
          '"object": stop.environmentSteps must exceed replay.minSize, or learning never starts. '
          "Got: environmentSteps=9, minSize=1000."),
         ("spec.agent", {"dqn": {}, "impala": {}}, "spec.agent: Invalid value: \"object\": exactly "
-         "one of dqn, impala, custom must be set."),
-        ("spec.replay.rateLimiter", "Queue", "maxSize must be set with rateLimiter Queue"),
+         "one of dqn, impala, custom must be set. Got: dqn, impala."),
+        ("spec.agent", {}, "exactly one of dqn, impala, custom must be set. Got: none (a member "
+         "with nothing to set is written NAME: {})."),
+        ("spec.environment", {"factory": "a:b", "gymnasium": {"id": "A-v0"}}, "exactly one of "
+         "gymnasium, factory must be set. Got: gymnasium, factory."),
+        ("spec.stop", {}, "at least one of environmentSteps, learnerSteps, episodeReturn, duration "
+         "must be set. Got: none."),
+        ("spec.replay.rateLimiter", "Queue", "maxSize must be set with rateLimiter Queue: the "
+         "items by which acting may run ahead of learning. Got: none."),
+        ("spec.replay", {"rateLimiter": "Queue", "maxSize": 99, "minSize": 9}, "minSize must not "
+         "be set with rateLimiter Queue, which reads each item once, in order. Got: minSize=9."),
+        ("spec", QUEUE_BY_PRIORITY, "prioritized must not be set with rateLimiter Queue, which is "
+         "read in order. Got: priorityExponent=0.5, importanceSamplingExponent=0.4."),
         ("spec.learner.replicas", 2, "replicas must be 1 until learners can share the work of one "
          "experiment. Got: replicas=2."),
         ("spec.resumeFrom.experiment", "cartpole", "experiment must be another one than the "
@@ -127,6 +142,11 @@ WORKER = {"containers": [{"name": "worker", "command": ["sh"], "ports": [{"conta
         ("spec.actors.podTemplate.specs", {}, 'unknown field "spec.actors.podTemplate.specs"'),
         ("spec.actors.podTemplate.spec.nodeSelectr", {}, "unknown field "
          '"spec.actors.podTemplate.spec.nodeSelectr"'),
+        # Of a strategic merge patch: a template is merged without its directives.
+        ("spec.actors.podTemplate.spec.$patch", "replace", "unknown field "
+         '"spec.actors.podTemplate.spec.$patch"'),
+        ("spec.actors.podTemplate.spec.containers", [{"name": "worker", "$patch": "delete"}],
+         'unknown field "spec.actors.podTemplate.spec.containers[0].$patch"'),
         ("spec.actors.podTemplate.spec.containers", [{}], "spec.actors.podTemplate.spec.containers"
          "[0].name: Required value"),
         ("spec.actors.podTemplate.spec", WORKER, "command must not be set for container worker: it "
