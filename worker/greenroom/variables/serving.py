@@ -43,6 +43,8 @@ CHANNEL_OPTIONS: Final = [
     ("grpc.use_local_subchannel_pool", 1),
     # A learner that was started again is found within a second, at another address too.
     ("grpc.initial_reconnect_backoff_ms", 100),
+    # A try gets so long; the usual 20 s are lost where a lost node swallows what it is sent.
+    ("grpc.min_reconnect_backoff_ms", 2_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
 ]
