@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -17,6 +18,7 @@ class Server:
 
     def __init__(self):
         self.requests = []
+        self.times = []
         self.answers = []
         self.hold = threading.Event()
         server = self
@@ -27,6 +29,7 @@ class Server:
             def answer(self):
                 length = int(self.headers.get("Content-Length", 0))
                 body = self.rfile.read(length)
+                server.times.append(time.monotonic())
                 server.requests.append((self.command, self.path, dict(self.headers), body))
                 turn = min(len(server.requests), len(server.answers)) - 1
                 status, headers, text = server.answers[turn]
@@ -130,6 +133,9 @@ def test_a_busy_server_is_asked_again_as_it_says(server, ask):
 
     assert ask(lambda api: api.get(POD, "team", "p")) == {"ok": True}
     assert ask.counts == [("get", "429"), ("get", "200")]
+    # No sooner; how much later is this machine's affair.
+    first, second = server.times
+    assert second - first >= 1
 
 
 def test_a_server_that_stays_busy_is_unavailable(server, ask):

@@ -50,8 +50,10 @@ def test_writes_that_are_answered_with_an_error_are_done_later(
     ready(kubectl, "x")
 
 
-def test_patience_that_the_server_asks_for_is_given(cut_off, proxy, kubectl):
-    proxy.fault = lambda call: Answer(503, retry_after=4) if call.write else None
+@pytest.mark.parametrize("status", [429, 503])
+def test_patience_that_the_server_asks_for_is_given(cut_off, proxy, kubectl, status):
+    # Longer than one request waits for: it is the experiment that comes back later.
+    proxy.fault = lambda call: Answer(status, retry_after=4) if call.write else None
     apply(kubectl, "x")
     eventually(lambda: [call for call in proxy.calls if call.write], lambda calls: len(calls) > 2)
 
