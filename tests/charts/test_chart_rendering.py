@@ -152,6 +152,17 @@ def test_the_crd_is_the_generated_one(settings: tuple[str, ...]) -> None:
     assert crd == yaml.safe_load(file.read_text())
 
 
+def test_the_operator_may_write_nothing_and_gain_nothing() -> None:
+    # With Helm and without.
+    plain = [each for each in yaml.safe_load_all(MANIFEST.read_text()) if each]
+    for manifests in (render(), plain):
+        assert container(manifests)["securityContext"] == {
+            "readOnlyRootFilesystem": True,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
 def test_several_replicas_are_spread_and_drained_one_by_one() -> None:
     assert not of_kind(render(), "PodDisruptionBudget")
     manifests = render("replicas=2")
