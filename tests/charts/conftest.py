@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "operator"))
+sys.path.append(str(Path(__file__).parents[1] / "operator" / "plan"))
 
 from monitoring_crds import monitoring_crds
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
+from plan_tools import by_key, planned, stored, templates
 from prometheus_server import Prometheus, Target
 
 from e2e.cluster.processes import wait_until
@@ -45,7 +47,8 @@ def training(folder: Path) -> Iterator[tuple[dict[str, Role], Prometheus]]:
     with ReservedPorts() as ports:
         with patch.dict(os.environ, AS_IN_PODS):
             roles = make_roles(experiment, RunDirectory.at(folder / "run"), ports)
-        targets = [_target(name, role) for name, role in roles.items()]
+        monitored = _labels_of_pods()
+        targets = [_target(name, role, monitored) for name, role in roles.items()]
         try:
             for role in roles.values():
                 role.process.start()
@@ -57,7 +60,19 @@ def training(folder: Path) -> Iterator[tuple[dict[str, Role], Prometheus]]:
                 role.process.kill()
 
 
-def _target(name: str, role: Role) -> Target:
+def _labels_of_pods() -> dict[str, dict[str, str]]:
+    """By role: the labels that the operator's PodMonitor copies from pods to their series."""
+    manifests = planned(stored({"metadata": {"name": EXPERIMENT}, "spec": SPEC}))
+    wanted = by_key(manifests)["PodMonitor", EXPERIMENT]["spec"]["podTargetLabels"]
+    pods = {role: pod["metadata"]["labels"] for role, pod in templates(manifests).items()}
+    # As Prometheus' operator writes their names.
+    return {
+        role: {re.sub(r"\W", "_", name): labels[name] for name in wanted}
+        for role, labels in pods.items()
+    }
+
+
+def _target(name: str, role: Role, monitored: Mapping[str, Mapping[str, str]]) -> Target:
     return Target(
         role.http_port,
         {
@@ -65,7 +80,6 @@ def _target(name: str, role: Role) -> Target:
             "namespace": NAMESPACE,
             "pod": f"{EXPERIMENT}-{name}",
             "container": "worker",
-            "greenroom_dev_experiment": EXPERIMENT,
-            "greenroom_dev_role": name.partition("-")[0],
+            **monitored[name.partition("-")[0]],
         },
     )

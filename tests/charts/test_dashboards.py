@@ -161,7 +161,9 @@ def test_recording_rules_record(run: Run) -> None:
         for rule in group["rules"]:
             if "record" in rule:
                 record = rule["record"]
-                wait_until(lambda: bool(prometheus.query(record)), 60, f"{record} is there")  # noqa: B023
+                wait_until(
+                    lambda record=record: bool(prometheus.query(record)), 60, f"{record} is there"
+                )
                 [found] = prometheus.query(record)
                 assert found["metric"]["greenroom_dev_experiment"] == EXPERIMENT
                 assert found["metric"]["namespace"] == NAMESPACE
