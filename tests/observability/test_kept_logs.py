@@ -30,6 +30,10 @@ def lines(path: Path) -> list[str]:
     return text.splitlines()
 
 
+def test_ten_mebibytes_are_kept() -> None:
+    assert module.KEPT_BYTES == 10 * 2**20
+
+
 def test_the_newest_lines_are_kept_over_restarts_in_files_of_bounded_length(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
