@@ -10,7 +10,7 @@ from plan_tools import by_key, examples, experiment, planned, templates, workloa
 from restricted import violations
 
 from greenroom.cli.main import app
-from greenroom.roles import settings
+from greenroom.roles import learner, settings
 from greenroom_operator.names import ROLES
 from greenroom_operator.plan import containers
 
@@ -89,6 +89,12 @@ def parsed(words):
     program, role, name, *arguments = words
     assert (program, role) == ("greenroom", "role")
     return typer.main.get_command(app).commands[role].commands[name], arguments
+
+
+def test_a_learner_has_time_to_save_before_it_waits_to_be_read():
+    spec = templates(planned(experiment()))["learner"]["spec"]
+
+    assert spec["terminationGracePeriodSeconds"] >= learner.UNREAD_SECONDS + 30
 
 
 @examples
