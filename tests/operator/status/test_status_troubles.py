@@ -23,7 +23,10 @@ NO_CPU = "0/5 nodes are available: 5 Insufficient cpu."
 VICTIMS = "preemption: 0/5 nodes are available: 5 No preemption victims found."
 PREEMPTION = f"{NO_CPU} {VICTIMS}"
 NOT_FOUND = 'failed to resolve reference "example.com/a:1": example.com/a:1: not found'
-PULL = f'Back-off pulling image "example.com/a:1": ErrImagePull: rpc error: code = NotFound desc = {NOT_FOUND}'  # noqa: E501
+PULL = (
+    'Back-off pulling image "example.com/a:1": ErrImagePull: rpc error: code = NotFound desc = '
+    f"{NOT_FOUND}"
+)
 TRACE = 'Traceback (most recent call last):\n  File "a.py"\nValueError: no such level: 7\n\n'
 QUOTA = 'pods "x-actors-7d" is forbidden: exceeded quota: team, requested: cpu=1, used: cpu=4'
 
