@@ -14,9 +14,9 @@ from life import Crash, Life
 
 from e2e.cluster.cluster import Cluster
 
-MOST_WRITES = 18
-# On a slow machine a start is seen in more states; each is one more write of the status.
-SLOW = 8
+# Creation has about 16. On a slow machine a start is seen in more states; each is one more write
+# of the status.
+MOST_WRITES = 26
 CHILDREN = 12
 
 
@@ -31,7 +31,7 @@ def undisturbed(crd: None, cluster: Cluster, tmp_path_factory: pytest.TempPathFa
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_no_step_has_more_writes_than_are_cut(undisturbed: Life) -> None:
-    assert max(undisturbed.writes.values()) <= MOST_WRITES + SLOW, undisturbed.writes
+    assert max(undisturbed.writes.values()) <= MOST_WRITES, undisturbed.writes
     # Kubernetes removes what an experiment owns; an event of before may come late.
     assert undisturbed.writes["delete"] <= 1
 
@@ -42,6 +42,9 @@ def test_no_step_has_more_writes_than_are_cut(undisturbed: Life) -> None:
 def test_a_new_operator_goes_on_after_each_write(
     undisturbed: Life, cluster: Cluster, tmp_path: Path, write: int
 ) -> None:
+    if write > max(undisturbed.writes.values()):
+        return  # no step has so many on this machine: that life would be the undisturbed one
+
     def lead(delivered: bool) -> Life:
         crash = Crash(write, delivered)
         with Life(cluster, tmp_path, crash, undisturbed.snapshots) as life:
