@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,10 @@ from charts.generate import CHART, MANIFEST
 from e2e.cluster.cluster import Cluster, Kubectl, KubectlError
 from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.processes import wait_until
+from greenroom_operator.kinds import CHILDREN, POD
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cartpole-dqn.yaml"
+OF_THE_EXPERIMENT = "--selector=greenroom.dev/experiment=cartpole-dqn"
 CRD = "rlexperiments.greenroom.dev"
 # On a busy machine real roles and control planes take their time to start.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -94,6 +97,54 @@ def test_install_upgrade_and_uninstall_leave_experiments_alone(plane: ControlPla
     plane.cluster.kubectl()("delete", "rlx", "cartpole-dqn", "--timeout=30s")
 
 
+def test_uninstalling_leaves_what_runs_alone(plane: ControlPlane, tmp_path: Path) -> None:
+    install(plane.cluster, "replicas=0")
+    kubectl = plane.cluster.kubectl()
+    account = plane.cluster.kubeconfig_for("system", "greenroom-operator")
+    operator = OperatorProcess(account, None, tmp_path / "log", chart_flags()).start()
+    try:
+        operator.wait_leading()
+        kubectl("apply", "--server-side", "-f", str(EXAMPLE))
+        kubectl(
+            "wait", "--for=condition=Ready", "rlx/cartpole-dqn", f"--timeout={SECONDS}s",
+            seconds=2 * SECONDS,
+        )  # fmt: skip
+        # Ready it is without its evaluator.
+        roles = ("replay", "learner", "actor", "evaluator")
+        wait_until(lambda: pods_of(kubectl) == sorted(roles), SECONDS, "each role has its pod")
+        before = of_the_experiment(kubectl)
+    finally:
+        operator.stop()
+    operator.check()
+    assert {kind.kind for kind in (*CHILDREN, POD)} <= {kind for kind, _ in before}
+
+    helm("uninstall", "greenroom", "--namespace=system", "--wait",
+         kubeconfig=plane.cluster.kubeconfig)  # fmt: skip
+    wait_until(lambda: of_the_release(kubectl) == KEPT, SECONDS, "all else is gone")
+    assert of_the_experiment(kubectl) == before
+    experiment_uid(plane.cluster)
+
+
+def pods_of(kubectl: Kubectl) -> list[str]:
+    items = kubectl.json("get", "pods", OF_THE_EXPERIMENT)["items"]
+    return sorted(item["metadata"]["labels"]["greenroom.dev/role"] for item in items)
+
+
+def of_the_experiment(kubectl: Kubectl) -> dict[tuple[str, str], str]:
+    """The uids of an experiment's children and pods, none of which is being deleted."""
+    kinds = (*CHILDREN, POD)
+    found = kubectl.json(
+        "get",
+        ",".join(f"{kind.plural}.{kind.group}".rstrip(".") for kind in kinds),
+        OF_THE_EXPERIMENT,
+    )
+    for item in found["items"]:
+        assert "deletionTimestamp" not in item["metadata"], item["metadata"]
+    return {
+        (item["kind"], item["metadata"]["name"]): item["metadata"]["uid"] for item in found["items"]
+    }
+
+
 def experiment_uid(cluster: Cluster) -> str:
     found = cluster.kubectl().json("get", "rlx", "cartpole-dqn")
     assert "deletionTimestamp" not in found["metadata"]
@@ -134,7 +185,7 @@ def test_users_of_a_namespace_may_do_so_with_its_experiments(plane: ControlPlane
     ]
     # A controller adds our roles to Kubernetes' own, to one after the other.
     for right in allowed:
-        wait_until(lambda: may(*right), SECONDS, f"{right} is added")  # noqa: B023
+        wait_until(partial(may, *right), SECONDS, f"{right} is added")
     for user in ("view", "edit", "admin"):
         assert not any(may(user, verb, namespace="system") for verb in reading), user
         assert not may(user, "patch", "status"), user
