@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from answering import Answering
 from learner_tools import TOKEN
 from prometheus_client import CollectorRegistry
 
@@ -42,13 +41,13 @@ finally:
 COMMAND = ("role", "replay", "--follow-stdin")
 
 
-class Role:
+class Role(Answering):
     """A process of ``greenroom role replay``, which runs ``before`` ahead of it."""
 
     def __init__(
         self, log: Path, port: int, http_port: int, *arguments: str, before: str = ""
     ) -> None:
-        self.http_port = http_port
+        super().__init__(http_port)
         self.log = log
         with log.open("w") as file:
             self.process = subprocess.Popen(
@@ -64,20 +63,6 @@ class Role:
                     settings.HTTP_PORT: str(http_port),
                 },
             )
-
-    def ask(self, path: str) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(
-                f"http://{LOOPBACK}:{self.http_port}{path}", timeout=5
-            ) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    def status(self) -> dict[str, Any]:
-        status: dict[str, Any] = json.loads(self.ask("/status")[1])
-        return status
 
     def wait_for(self, what: str, seen: Callable[[], Any], seconds: float = 120.0) -> Any:
         deadline = time.monotonic() + seconds

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -15,6 +12,7 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 import torch
+from answering import HOST, Answering
 from gymnasium import spaces
 from learner_tools import TOKEN, wait_until
 from prometheus_client.parser import text_string_to_metric_families
@@ -28,12 +26,11 @@ from greenroom.training.assembly import assemble_builder, make_learner
 from greenroom.training.signals import StopRequest
 from greenroom_api import RLExperiment
 
-HOST = "127.0.0.1"
 # Within which a role ends that is asked to, on a busy machine, and waits for nothing else.
 SOON = 30.0
 
 
-class Role:
+class Role(Answering):
     """A role in a thread, its endpoint, and the means to stop it as SIGTERM would.
 
     with Role("actor-0", lambda context: run_actor(experiment, context, ...)) as role:
@@ -44,9 +41,9 @@ class Role:
     def __init__(self, name: str, run: Callable[[RoleContext], object]) -> None:
         self.error: BaseException | None = None
         self._request = StopRequest()
-        self._port = free_port()
+        super().__init__(free_port())
         self.stop = RoleStop(self._request)
-        self.context = RoleContext(name, HOST, self._port, self.stop, TOKEN)
+        self.context = RoleContext(name, HOST, self.http_port, self.stop, TOKEN)
         self._thread = threading.Thread(target=self._run, args=(run,), name=name)
 
     def _run(self, run: Callable[[RoleContext], object]) -> None:
@@ -81,18 +78,6 @@ class Role:
         if self.error is not None:
             raise self.error
         return time.monotonic() - began
-
-    def ask(self, path: str) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(f"http://{HOST}:{self._port}{path}", timeout=30) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    def status(self) -> dict[str, Any]:
-        status: dict[str, Any] = json.loads(self.ask("/status")[1])
-        return status
 
     def metrics(self) -> dict[str, float]:
         families = text_string_to_metric_families(self.ask("/metrics")[1])

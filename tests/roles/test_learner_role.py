@@ -89,6 +89,8 @@ def test_roles_find_each_other_train_to_the_end_and_go_on(
             with CountsJournal(directory / "counts.jsonl") as journal:
                 assert journal.counts.total.environment_steps == result.environment_steps
         wait_until(lambda: actor.status()["environmentSteps"] == result.environment_steps)
+        for role in (actor, evaluator):
+            role.check_that_it_keeps_the_secret()
     reverb_process.stop(replay)
 
     rows = list(read_metrics(directory))
@@ -104,6 +106,7 @@ def test_before_it_learns_a_learner_serves_tables_and_can_be_stopped(tmp_path: P
     with learner:
         learner.wait_until_waiting(f"replay server at {HOST}:{replay}")
         assert json.loads(learner.ask("/tables")[1]) == tables_to_json(tables_of(what))
+        learner.check_that_it_keeps_the_secret("/tables", "/counts")
         assert learner.end() < SOON
     assert results[0].state == "Interrupted"
     assert list((tmp_path / "run" / "checkpoints").iterdir())
@@ -126,6 +129,8 @@ def test_the_first_actor_is_told_what_a_run_in_one_process_has_done(tmp_path: Pa
 
     with learner:
         wait_until(answered)
+        # Now that it knows of an actor, and of what was trained.
+        learner.check_that_it_keeps_the_secret("/tables", "/counts")
     assert orders[0].environment_steps == 220
     # Half of what is left, in whole unrolls: the other half is for who comes next.
     assert orders[0].steps_until_report == 390 // (UNROLL * ENVIRONMENTS) * UNROLL * ENVIRONMENTS

@@ -56,6 +56,7 @@ def test_replay_lives_through_what_happens_to_a_run(tmp_path: Path, ports: Reser
             assert checkpoint.items() >= first.items()
             assert status["restored"] is None
             check_metrics(role, saved)
+            role.check_that_it_keeps_the_secret()
             check_second(tmp_path, port, ports.take())
             check_second_in_directory(tmp_path, (ports.take(), ports.take()), directory, role)
         role.process.send_signal(signal.SIGKILL)
