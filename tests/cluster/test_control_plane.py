@@ -1,9 +1,11 @@
 """A control plane of one's own: what serves, who may do what, what is left when it is gone."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,7 +53,7 @@ def test_a_service_account_may_do_what_its_role_says_and_the_audit_log_tells(pla
         ("auth", "can-i", "list", "configmaps", f"--as={me}"),
         ("get", "configmap", "kube-root-ca.crt"),
     ):
-        wait_until(lambda: succeeds(admin, *question), SECONDS, " ".join(question))  # noqa: B023
+        wait_until(partial(succeeds, admin, *question), SECONDS, " ".join(question))
     reader = Kubectl(plane.cluster.kubeconfig_for("default", "reader"))
     assert "kube-root-ca.crt" in reader("get", "configmaps")
     with pytest.raises(KubectlError, match=r"Forbidden.*default:reader.*cannot list.*secrets"):
@@ -130,6 +132,41 @@ def test_users_share_a_control_plane_and_the_last_one_ends_it(tmp_path):
             assert api.ready()
     with Api.of(first.kubeconfig) as api:
         wait_until(lambda: not api.ready(), SECONDS, "the control plane has ended")
+
+
+WITH_THE_FIXTURES = """
+def test_what_the_fixtures_give(cluster, namespace, kubectl):
+    assert cluster.audit_log is None
+    # It is a copy that needs no other file, and nobody else may read its key.
+    assert "certificate-authority-data" in cluster.kubeconfig.read_text()
+    assert cluster.kubeconfig.stat().st_mode & 0o777 == 0o600
+    kubectl("create", "configmap", "made", "--from-literal=a=b")
+    cluster.kubectl()("create", "configmap", "told", f"--from-literal=namespace={namespace}")
+"""
+
+
+def test_a_cluster_that_is_there_already_is_used_by_the_fixtures(plane, tmp_path):
+    file = tmp_path / "test_with_the_fixtures.py"
+    file.write_text(WITH_THE_FIXTURES)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", f"--rootdir={tmp_path}"),
+            *("-c", tmp_path / "pytest.ini", f"--basetemp={tmp_path / 'base'}"),
+            *("-p", "e2e.cluster.fixtures", "-p", "no:cacheprovider", file),
+        ],
+        cwd=REPOSITORY,
+        env=os.environ | {"GREENROOM_E2E_KUBECONFIG": str(plane.cluster.kubeconfig)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    kubectl = plane.cluster.kubectl()
+    namespace = kubectl.json("get", "configmap", "told")["data"]["namespace"]
+    gone = "the namespace of that test is gone"
+    wait_until(lambda: not succeeds(kubectl, "get", "namespace", namespace), SECONDS, gone)
+    assert not list(tmp_path.rglob("control-plane*")), "one was started all the same"
 
 
 def _processes_with(word):
