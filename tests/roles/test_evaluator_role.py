@@ -65,7 +65,7 @@ def silent_for(learner: Running) -> float:
 
 
 def is_playing(role: Role) -> Callable[[], bool]:
-    return lambda: str(role.status()["detail"]).startswith("playing, for step ")
+    return lambda: str(role.status().get("detail")).startswith("playing, for step ")
 
 
 # --- what is played -----------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def test_reports_go_out_by_themselves(tmp_path: Path, monkeypatch: pytest.Monkey
         with started(reports):
             for count in (40, 80):
                 reports.put(make_report(environment_steps=count))
-                wait_until(lambda: steps(learner) == count)  # noqa: B023
+                wait_until(lambda count=count: steps(learner) == count)
         reports.put(make_report(environment_steps=120))
         time.sleep(0.1)
         assert steps(learner) == 80, "a report after close()"
