@@ -17,10 +17,11 @@ def evict(kubectl, role):
     kind = {"apiVersion": "policy/v1", "kind": "Eviction"}
     # Not by kubectl, whose drain asks again and again until it may.
     with Api.of(kubectl.kubeconfig) as api:
-        name = api.get(pods, labelSelector=f"greenroom.dev/role={role}")["items"][0]["metadata"]
-        place = {"name": name["name"], "namespace": kubectl.namespace}
+        found = api.get(pods, labelSelector=f"greenroom.dev/role={role}")["items"]
+        name = found[0]["metadata"]["name"]
+        metadata = {"name": name, "namespace": kubectl.namespace}
         try:
-            api.create(f"{pods}/{name['name']}/eviction", {**kind, "metadata": place})
+            api.create(f"{pods}/{name}/eviction", {**kind, "metadata": metadata})
         except ApiError as error:
             return error.code
     return TAKEN
@@ -37,29 +38,32 @@ def budget(kubectl, name, **wanted):
     eventually(seen, lambda counts: counts == wanted)
 
 
+@pytest.fixture
+def plane():
+    """A control plane of the test's own, whose nodes may stand still for a moment."""
+    with ControlPlane(nodes=1) as made:
+        install_crd(made.cluster.kubectl())
+        yield made
+
+
 @pytest.mark.slow
-def test_a_drain_takes_one_of_replay_and_learner_at_a_time(make_operator):
-    # One of its own: its nodes are to stand still for a moment.
-    with ControlPlane(nodes=1) as plane:
-        install_crd(plane.cluster.kubectl())
-        kubectl = plane.cluster.kubectl("training")
-        kubectl("create", "namespace", "training")
-        operator = make_operator(namespace="training", kubeconfig=kubectl.kubeconfig)
-        operator.wait_leading()
-        apply(kubectl, "x")
-        ready(kubectl, "x")
-        budget(kubectl, "x-core", expectedPods=2, currentHealthy=2, disruptionsAllowed=1)
+def test_a_drain_takes_one_of_replay_and_learner_at_a_time(plane, make_operator):
+    kubectl = plane.cluster.kubectl("training")
+    kubectl("create", "namespace", "training")
+    make_operator(namespace="training", kubeconfig=kubectl.kubeconfig).wait_leading()
+    apply(kubectl, "x")
+    ready(kubectl, "x")
+    budget(kubectl, "x-core", expectedPods=2, currentHealthy=2)
 
-        # A real replay takes its time to leave; one of kwok's does while kwok is paused.
-        plane.kwok.pause()
-        assert evict(kubectl, "replay") == TAKEN
-        assert evict(kubectl, "learner") == REFUSED
-        plane.kwok.resume()
+    # A real replay takes its time to leave; one of kwok's does while kwok is paused.
+    plane.kwok.pause()
+    assert evict(kubectl, "replay") == TAKEN
+    assert evict(kubectl, "learner") == REFUSED
+    plane.kwok.resume()
 
-        # But the drain ends: once replay is ready elsewhere, it is the learner's turn.
-        eventually(lambda: evict(kubectl, "learner"), lambda code: code == TAKEN)
-        ready(kubectl, "x")
-        operator.stop()
+    # But the drain ends: once replay is ready elsewhere, it is the learner's turn.
+    eventually(lambda: evict(kubectl, "learner"), lambda code: code == TAKEN)
+    ready(kubectl, "x")
 
 
 def test_pods_that_are_not_ready_hold_up_no_drain(operator, kubectl):
