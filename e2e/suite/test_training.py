@@ -6,36 +6,17 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-import yaml
 
 from e2e.cluster import binaries
-from e2e.cluster.binaries import REPOSITORY
 from e2e.cluster.cluster import Kubectl
+from e2e.suite.experiments import Experiment, Status, example, is_true, steps
 from e2e.suite.nodes import RELEASE, Nodes
 
 SOLVED = 475.0
-# Two cores are all that a small machine has, and the control plane asks for one of them.
-SMALL = {
-    "spec": {
-        "containers": [
-            {"name": "worker", "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}}}
-        ]
-    }
-}
-
 pytestmark = pytest.mark.timeout(3600)
-
-
-def experiment() -> str:
-    """The example, with small requests."""
-    document = yaml.safe_load((REPOSITORY / "examples" / "cartpole-dqn.yaml").read_text())
-    for role in ("replay", "learner", "actors", "evaluator"):
-        document["spec"].setdefault(role, {})["podTemplate"] = SMALL
-    return yaml.safe_dump(document)
 
 
 def test_helm_test_passes(release: Nodes) -> None:
@@ -46,20 +27,18 @@ def test_helm_test_passes(release: Nodes) -> None:
 def test_cartpole_is_learnt_in_pods_and_fetched(
     release: Nodes, kubectl: Kubectl, tmp_path: Path
 ) -> None:
-    kubectl("apply", "--server-side", "-f", "-", stdin=experiment())
-    kubectl("wait", "rlx/cartpole-dqn", "--for=condition=Ready", "--timeout=600s", seconds=620.0)
-    seen = []
-    deadline = time.monotonic() + 2400.0
-    while True:
-        status = kubectl.json("get", "rlx", "cartpole-dqn")["status"]
-        seen.append(status.get("environmentSteps", 0))
-        print(kubectl("get", "rlx", "cartpole-dqn", "--no-headers").strip(), flush=True)
-        if status["phase"] in ("Succeeded", "Failed"):
-            break
-        assert time.monotonic() < deadline, status
-        time.sleep(10.0)
+    run = Experiment(kubectl, example())
+    run.until(is_true("Ready"), 600.0, "all roles are ready")
+    seen: list[int] = []
+
+    def is_over(status: Status) -> bool:
+        seen.append(steps(status))
+        return status["phase"] in ("Succeeded", "Failed")
+
+    status = run.until(is_over, 2400.0, "it is over")
     assert status["phase"] == "Succeeded", status["conditions"]
     assert seen == sorted(seen)
+    assert len(set(seen)) > 2, "progress is told on the way"
     assert status["episodeReturn"] >= SOLVED
 
     fetched = tmp_path / "run"

@@ -1,0 +1,126 @@
+"""One run from beginning to end: scaled, suspended, and each of its processes killed.
+
+One test, since a cluster of two cores has room for one run at a time: each step begins where the
+one before it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from e2e.cluster.cluster import Kubectl
+from e2e.suite.experiments import Experiment, Status, condition, example, is_true, steps
+from e2e.suite.nodes import RELEASE, Nodes
+
+pytestmark = pytest.mark.timeout(3600)
+
+STEADY: dict[str, Any] = {
+    "stop": {"environmentSteps": 5_000_000},
+    "checkpoint": {"interval": "15s"},
+    # Each kill in a node is a restart; these are more than usual.
+    "failurePolicy": {"backoffLimit": 30},
+}
+Pod = dict[str, Any]
+ROLES = ("actor", "evaluator", "learner", "replay")
+
+
+def test_a_run_outlives_all_that_is_done_to_it(release: Nodes, kubectl: Kubectl) -> None:
+    run = Experiment(kubectl, example(**STEADY))
+    run.until(is_true("Ready"), 600.0, "all roles are ready")
+    run.until(lambda status: status.get("learnerSteps", 0) > 0, 300.0, "it learns")
+
+    scaling(run, kubectl)
+    suspending(run, kubectl)
+    for role in ROLES:
+        killing(run, role, lambda pod: delete(kubectl, pod), f"pod of {role} deleted, grace 0")
+        killing(run, role, lambda pod: kill(release, pod), f"process of {role} killed")
+    administrator = release.kubectl(RELEASE[1].partition("=")[2])
+    operators = administrator.json("get", "pods", "--selector=app.kubernetes.io/name=greenroom")
+    for pod in operators["items"]:
+        delete(administrator, pod)
+    print("\n* operator deleted, grace 0", end="")
+
+    wanted = steps(run.status()) + 2_000
+    run.patch({"stop": {"environmentSteps": wanted}})
+    status = run.until(is_true("Succeeded"), 600.0, f"it succeeds at {wanted} steps")
+    assert steps(status) >= wanted
+    assert status["failures"] >= len(ROLES) - 1, "restarts of all but actors were counted"
+
+
+def scaling(run: Experiment, kubectl: Kubectl) -> None:
+    """Actors follow, and learning goes on."""
+    before = steps(run.status())
+    for replicas in (3, 1):
+        kubectl("scale", f"rlx/{run.name}", f"--replicas={replicas}")
+        run.until(
+            lambda status, n=replicas: (  # type: ignore[misc]
+                status["actors"].get("ready") == status["actors"].get("replicas") == n
+            ),
+            300.0,
+            f"{replicas} actors are ready",
+        )
+        after = steps(run.goes_on(before, "acting goes on"))
+        assert after > before
+        before = after
+
+
+def suspending(run: Experiment, kubectl: Kubectl) -> None:
+    """Pods leave, volumes stay, and it goes on where it was."""
+    before = steps(run.status())
+    run.patch({"suspend": True})
+    status = run.until(is_true("Suspended"), 300.0, "suspended")
+    assert condition(status, "Suspended")["reason"] == "CheckpointRecorded"
+    kept = status["checkpoint"]["environmentSteps"]
+    assert kept >= before, "the checkpoint has all steps that were told of"
+    assert not run.pods()
+    claims = kubectl("get", "pvc", "--output=name").split()
+    assert len(claims) == 2, claims
+
+    run.patch({"suspend": False})
+    run.until(is_true("Ready"), 300.0, "all roles are ready again")
+    assert steps(run.goes_on(kept, "it goes on from its checkpoint")) > kept
+
+
+def killing(run: Experiment, role: str, end: Callable[[Pod], None], what: str) -> None:
+    """It goes on, and has lost nothing that was in a checkpoint."""
+    (pod,) = run.pods(role)
+    before = run.status()
+    end(pod)
+    print(f"\n* {what}", end="", flush=True)
+    again = run.until(lambda status: is_back(run, role, pod, status), 300.0, f"{role} is back")
+    lost = steps(before) - steps(again)
+    print(f"; environment steps lost: {max(0, lost)}", end="")
+    assert steps(again) >= before["checkpoint"]["environmentSteps"]
+    run.goes_on(max(steps(before), steps(again)), "it goes on")
+
+
+def is_back(run: Experiment, role: str, killed: Pod, status: Status) -> bool:
+    """Whether another container than the killed one serves, and all roles are ready."""
+    (old,) = killed["status"]["containerStatuses"]
+    new = [
+        container
+        for pod in run.pods(role)
+        for container in pod["status"].get("containerStatuses", ())
+        if container["ready"]
+    ]
+    others = [container["containerID"] for container in new]
+    return bool(others) and old["containerID"] not in others and is_true("Ready")(status)
+
+
+def delete(kubectl: Kubectl, pod: Pod) -> None:
+    """Remove a pod as a node that is lost does, without waiting."""
+    name = pod["metadata"]["name"]
+    kubectl("delete", "pod", name, "--grace-period=0", "--force", "--wait=false")
+
+
+def kill(nodes: Nodes, pod: Pod) -> None:
+    """Send SIGKILL to the container's first process, on its node."""
+    node = pod["spec"]["nodeName"]
+    (status,) = pod["status"]["containerStatuses"]
+    container = status["containerID"].rpartition("/")[2]
+    tasks = nodes.engine("exec", node, "ctr", "--namespace=k8s.io", "tasks", "list")
+    (process,) = (line.split()[1] for line in tasks.splitlines() if line.startswith(container))
+    nodes.engine("exec", node, "kill", "-9", process)
