@@ -10,13 +10,14 @@ components, or counts requests, starts a `ControlPlane` of its own.
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from e2e.cluster.cluster import Cluster, Kubectl
+from e2e.cluster.cluster import EXISTING, Cluster, Kubectl
 from e2e.cluster.node import NodeAgent
 from e2e.cluster.shared import shared_cluster
 
@@ -52,6 +53,8 @@ def kubectl(cluster: Cluster, namespace: str) -> Kubectl:
 @pytest.fixture
 def agent(cluster: Cluster, namespace: str) -> Iterator[NodeAgent]:
     """A node that runs the pods of the test's namespace as real processes; needs root."""
+    if EXISTING in os.environ:
+        pytest.fail(f"Pods as processes need a control plane of ours: unset {EXISTING}.")
     with NodeAgent(cluster) as node:
         node.take(namespace)
         yield node
