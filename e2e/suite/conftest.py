@@ -10,14 +10,12 @@ from uuid import uuid4
 
 import pytest
 
-from e2e.cluster import binaries
 from e2e.cluster.cluster import Kubectl
 from e2e.kind import cluster
 from e2e.kind.engine import choose
 from e2e.kind.images import build_and_push
-from e2e.suite.nodes import RELEASE, Nodes
+from e2e.suite.nodes import Nodes
 
-CHART = binaries.REPOSITORY / "charts" / "greenroom"
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
 
@@ -32,15 +30,7 @@ def nodes() -> Nodes:
 @pytest.fixture(scope="session")
 def release(nodes: Nodes) -> Nodes:
     """The chart is installed, or upgraded to this checkout's."""
-    values = {"image": "operator", "worker.image": "worker", "replay.image": "replay"}
-    flags = []
-    for value, target in values.items():
-        image = nodes.images[target]
-        flags += [f"--set={value}.repository={image.repository}", f"--set={value}.tag={image.tag}"]
-    nodes.helm(
-        *("upgrade", "--install", *RELEASE, str(CHART), "--create-namespace"),
-        *("--wait", "--timeout=180s", *flags),
-    )
+    nodes.install()
     return nodes
 
 

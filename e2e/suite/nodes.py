@@ -10,7 +10,9 @@ from e2e.cluster.cluster import Kubectl
 from e2e.kind.engine import Engine, run
 from e2e.kind.images import Image
 
-RELEASE = ("greenroom", "--namespace=greenroom-system")
+SYSTEM = "greenroom-system"
+RELEASE = ("greenroom", f"--namespace={SYSTEM}")
+_CHART = binaries.REPOSITORY / "charts" / "greenroom"
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,19 @@ class Nodes:
     def helm(self, *arguments: str) -> str:
         """Run the real helm on it; return what it printed."""
         return run([binaries.path("helm"), *arguments, f"--kubeconfig={self.kubeconfig}"], {})
+
+    def install(self) -> None:
+        """Install the chart with images of this checkout, or upgrade to it; wait until it runs."""
+        values = {"image": "operator", "worker.image": "worker", "replay.image": "replay"}
+        flags = []
+        for value, target in values.items():
+            image = self.images[target]
+            flags.append(f"--set={value}.repository={image.repository}")
+            flags.append(f"--set={value}.tag={image.tag}")
+        self.helm(
+            *("upgrade", "--install", *RELEASE, str(_CHART), "--create-namespace"),
+            *("--wait", "--timeout=180s", *flags),
+        )
 
     def kubectl(self, namespace: str = "default") -> Kubectl:
         """The real kubectl as an administrator."""

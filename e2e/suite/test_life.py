@@ -13,7 +13,7 @@ import pytest
 
 from e2e.cluster.cluster import Kubectl
 from e2e.suite.experiments import Experiment, Status, condition, example, is_true, steps
-from e2e.suite.nodes import RELEASE, Nodes
+from e2e.suite.nodes import SYSTEM, Nodes
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -37,7 +37,7 @@ def test_a_run_outlives_all_that_is_done_to_it(release: Nodes, kubectl: Kubectl)
     for role in ROLES:
         killing(run, role, lambda pod: delete(kubectl, pod), f"pod of {role} deleted, grace 0")
         killing(run, role, lambda pod: kill(release, pod), f"process of {role} killed")
-    administrator = release.kubectl(RELEASE[1].partition("=")[2])
+    administrator = release.kubectl(SYSTEM)
     operators = administrator.json("get", "pods", "--selector=app.kubernetes.io/name=greenroom")
     for pod in operators["items"]:
         delete(administrator, pod)

@@ -1,0 +1,63 @@
+"""The operator comes and goes; runs stay until they are deleted, and leave nothing behind."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from e2e.cluster.cluster import Kubectl
+from e2e.cluster.processes import wait_until
+from e2e.suite.experiments import Experiment, example, is_true
+from e2e.suite.nodes import RELEASE, SYSTEM, Nodes
+
+pytestmark = pytest.mark.timeout(1800)
+
+OWNED = (
+    "statefulsets,deployments,replicasets,pods,services,configmaps,secrets,"
+    "persistentvolumeclaims,poddisruptionbudgets,networkpolicies"
+)
+
+
+def test_a_run_outlives_the_operator_and_is_adopted(release: Nodes, kubectl: Kubectl) -> None:
+    run = Experiment(kubectl, example(stop={"environmentSteps": 5_000_000}))
+    run.until(is_true("Ready"), 600.0, "all roles are ready")
+    run.goes_on(0, "it acts")
+    pods = identities(run)
+
+    release.helm("uninstall", *RELEASE, "--wait", "--timeout=120s")
+    assert not release.kubectl(SYSTEM).json("get", "pods")["items"]
+    learner = run.pods("learner")[0]["metadata"]["name"]
+    path = f"/api/v1/namespaces/{kubectl.namespace}/pods/{learner}:8080/proxy/status"
+
+    def told() -> int:
+        count: int = json.loads(kubectl("get", "--raw", path))["environmentSteps"]
+        return count
+
+    later = told() + 1_000
+    wait_until(lambda: told() > later, 120.0, "it goes on without an operator")
+    print("\n* it goes on without an operator", end="")
+
+    release.install()
+    run.goes_on(later, "the new operator tells of it")
+    assert identities(run) == pods, "no pod was made anew"
+
+    kubectl("delete", "rlx", run.name, "--timeout=120s", seconds=130.0)
+    kubectl(
+        *("wait", OWNED, f"--selector=app.kubernetes.io/instance={run.name}"),
+        *("--for=delete", "--timeout=180s"),
+        seconds=200.0,
+    )
+    left = kubectl("get", OWNED, f"--selector=app.kubernetes.io/instance={run.name}", "-o", "name")
+    assert not left
+    volumes = release.kubectl().json("get", "persistentvolumes")["items"]
+    claims = [volume["spec"]["claimRef"]["namespace"] for volume in volumes]
+    assert kubectl.namespace not in claims
+
+
+def identities(run: Experiment) -> set[tuple[str, int]]:
+    """Its pods, and how often their containers were restarted."""
+    return {
+        (pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"])
+        for pod in run.pods()
+    }
