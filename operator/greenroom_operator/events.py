@@ -7,6 +7,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Final
 
+from greenroom_operator import reasons
 from greenroom_operator.apply import Applied
 from greenroom_operator.client import Api
 from greenroom_operator.errors import OperatorError
@@ -44,10 +45,10 @@ class EventPoster:
     def post_applied(self, experiment: Experiment, applied: Applied) -> None:
         """Tell of children that were put back, and of those that are no longer wanted."""
         for kind, name in applied.restored:
-            event = Event("Normal", "Restored", f"put {kind} {name} back as it was planned")
+            event = Event("Normal", reasons.RESTORED, f"put {kind} {name} back as it was planned")
             self.post(experiment.key, experiment.uid, event)
         for kind, name in applied.deleted:
-            event = Event("Normal", "Pruned", f"deleted {kind} {name}, which is not wanted")
+            event = Event("Normal", reasons.PRUNED, f"deleted {kind} {name}, which is not wanted")
             self.post(experiment.key, experiment.uid, event)
 
     async def run(self) -> None:
