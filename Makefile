@@ -42,11 +42,13 @@ format: .venv/synced
 	$(RUN) ruff format
 	$(RUN) ruff check --fix
 
-# The CRD follows from the models in crds/greenroom_api, the chart's generated files from it and
-# from charts/; tests tell when they do not.
+# The CRD and the page of its fields follow from the models in crds/greenroom_api, the chart's
+# generated files from it and from charts/; tests tell when they do not.
 crd: .venv/synced
 	$(RUN) python -m greenroom_api.crd > crds/rlexperiments.yaml.new
 	mv crds/rlexperiments.yaml.new crds/rlexperiments.yaml
+	$(RUN) python -m greenroom_api.reference > docs/reference.md.new
+	mv docs/reference.md.new docs/reference.md
 	$(RUN) python -m charts.generate
 
 # The tables in docs/performance.md; peers are installed by a dependency group of their own.
