@@ -17,7 +17,7 @@ _HEADER = """\
 
 # RLExperiment
 
-`apiVersion: greenroom.dev/v1alpha1`, `kind: RLExperiment`. `kubectl explain rlx.spec` prints the same.
+Of `greenroom.dev/v1alpha1`; `kubectl explain rlx.spec` tells the same.
 
 A field without a default may be left out, unless it is *required*.
 """
@@ -68,7 +68,7 @@ def _objects(name: str, field: Mapping[str, Any]) -> Iterator[tuple[str, Mapping
     if name in _CLOSED:
         return
     below = field.get("items", field)
-    if "properties" in below and below["properties"]:
+    if below.get("properties"):
         yield ("[]" if "items" in field else "", below)
 
 
