@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 RUN := $(UV) run --frozen
 
-.PHONY: demo test format check unit crd benchmark e2e cluster-up cluster-down
+.PHONY: demo test format check unit crd benchmark e2e e2e-full cluster-up cluster-down
 .DEFAULT_GOAL := test
 
 demo: .venv/synced
@@ -30,7 +30,10 @@ unit: .venv/synced
 
 # Real nodes, by kind: the suite leaves its cluster standing, for a next run or for your hands.
 e2e: .venv/synced
-	$(RUN) pytest -n 0 --timeout 3600 e2e/suite
+	$(RUN) pytest -n 0 --durations 0 -m "not full" e2e/suite
+
+e2e-full: .venv/synced
+	$(RUN) pytest -n 0 --durations 0 e2e/suite
 
 cluster-up: .venv/synced
 	$(RUN) python -m e2e.kind up

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from pathlib import Path
 
+from e2e.cluster import binaries as control
 from e2e.cluster.binaries import BuildError
 from e2e.kind import cluster
 from e2e.kind.engine import EngineError, choose
-from e2e.kind.images import build_and_push
+from e2e.kind.images import build_and_push, chart_values
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,13 +28,29 @@ def main(arguments: list[str] | None = None) -> int:
             cluster.down(engine)
             return 0
         kubeconfig = cluster.up(engine, chosen.workers)
-        for target, image in build_and_push(engine, cluster.REGISTRY).items():
-            print(f"# {target}: {image}")
-        print(f"alias kubectl={cluster.kubectl(kubeconfig)[0]}\nexport KUBECONFIG={kubeconfig}")
+        images = build_and_push(engine, cluster.REGISTRY)
+        values = kubeconfig.with_name("values.json")
+        values.write_text(json.dumps(chart_values(images)))
+        print(f"export KUBECONFIG={kubeconfig} PATH={tools(kubeconfig.parent)}:$PATH")
+        print(
+            "helm upgrade --install greenroom charts/greenroom --namespace greenroom-system "
+            f"--create-namespace --wait --values {values}"
+        )
     except (BuildError, EngineError) as problem:
         print(problem, file=sys.stderr)
         return 1
     return 0
+
+
+def tools(folder: Path) -> Path:
+    """Return a folder with the kubectl and the helm that the suite uses."""
+    found = folder / "bin"
+    found.mkdir(exist_ok=True)
+    for name in ("kubectl", "helm"):
+        link = found / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(control.path(name))
+    return found
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from e2e.cluster import binaries as control
 from e2e.kind import binaries
 from e2e.kind.engine import Engine, EngineError, cache, run, say
 from e2e.kind.node_image import node_image
@@ -143,9 +142,4 @@ def _registry(engine: Engine) -> None:
     )
 
 
-def kubectl(kubeconfig: Path) -> list[str]:
-    """Return the command that talks to the cluster."""
-    return [str(control.path("kubectl")), f"--kubeconfig={kubeconfig}"]
-
-
-__all__ = ["NAME", "REGISTRY", "EngineError", "down", "kubectl", "nodes_by_cluster", "up"]
+__all__ = ["NAME", "REGISTRY", "EngineError", "down", "nodes_by_cluster", "up"]

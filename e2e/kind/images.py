@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from e2e.cluster.binaries import REPOSITORY
 from e2e.kind.engine import Engine, say
@@ -32,15 +35,20 @@ class Image:
         return f"{self.repository}:{self.tag}"
 
 
-def build_and_push(engine: Engine, registry: str) -> dict[str, Image]:
+def build_and_push(
+    engine: Engine, registry: str, source: Path = REPOSITORY, revision: str = "HEAD"
+) -> dict[str, Image]:
     """Return our images by target, in the registry at that address.
+
+    Args:
+        source: the clone, or a copy of what it had at `revision`.
 
     Raises:
         EngineError: one cannot be built or pushed.
     """
     options = build_options(engine)
-    revision = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    commit = subprocess.run(
+        ["git", "rev-parse", revision], cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout.strip()
     made = {}
     for target, file in TARGETS.items():
@@ -51,14 +59,14 @@ def build_and_push(engine: Engine, registry: str) -> dict[str, Image]:
             "build",
             "-q",
             *options,
-            f"--build-arg=REVISION={revision}",
+            f"--build-arg=REVISION={commit}",
             "-f",
-            REPOSITORY / file,
+            source / file,
             "--target",
             target,
             "-t",
             built,
-            REPOSITORY,
+            source,
         )
         identity = engine("image", "inspect", "--format={{.Id}}", built).strip()
         size = int(engine("image", "inspect", "--format={{.Size}}", built)) / 1e9
@@ -74,3 +82,16 @@ def build_and_push(engine: Engine, registry: str) -> dict[str, Image]:
         )
         made[target] = image
     return made
+
+
+def chart_values(images: Mapping[str, Image]) -> dict[str, Any]:
+    """Return the chart's values that name these images."""
+    named = {
+        target: {"repository": image.repository, "tag": image.tag}
+        for target, image in images.items()
+    }
+    return {
+        "image": named["operator"],
+        "worker": {"image": named["worker"]},
+        "replay": {"image": named["replay"]},
+    }

@@ -6,6 +6,7 @@ It stands afterwards, so that the next run begins at once; `make cluster-down` r
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
@@ -37,6 +38,19 @@ def release(nodes: Nodes) -> Nodes:
 @pytest.fixture
 def kubectl(release: Nodes) -> Iterator[Kubectl]:
     """The real kubectl, in a new namespace that admits restricted pods only; deleted afterwards."""
+    with namespace(release) as made:
+        yield made
+
+
+@pytest.fixture
+def another(release: Nodes) -> Iterator[Kubectl]:
+    """The same, in another namespace."""
+    with namespace(release) as made:
+        yield made
+
+
+@contextmanager
+def namespace(release: Nodes) -> Iterator[Kubectl]:
     name = f"e2e-{uuid4().hex[:8]}"
     administrator = release.kubectl()
     administrator("create", "namespace", name)

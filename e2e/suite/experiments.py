@@ -23,6 +23,7 @@ _SMALL = {
 _PAUSE = 2.0
 
 Status = dict[str, Any]
+Pod = dict[str, Any]
 
 
 def example(name: str = "cartpole-dqn", **spec: object) -> dict[str, Any]:
@@ -82,14 +83,12 @@ class Experiment:
         """Return the first status that counts more environment steps than `beyond`."""
         return self.until(lambda status: steps(status) > beyond, 300.0, what)
 
-    def pods(self, role: str = "") -> list[dict[str, Any]]:
+    def pods(self, role: str = "") -> list[Pod]:
         """Return the pods of a role (`actor`, `learner`, ...), or of all."""
         selector = f"app.kubernetes.io/instance={self.name}"
         if role:
             selector += f",app.kubernetes.io/component={role}"
-        pods: list[dict[str, Any]] = self._kubectl.json("get", "pods", f"--selector={selector}")[
-            "items"
-        ]
+        pods: list[Pod] = self._kubectl.json("get", "pods", f"--selector={selector}")["items"]
         return pods
 
 

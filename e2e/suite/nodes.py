@@ -2,44 +2,64 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from e2e.cluster import binaries
 from e2e.cluster.cluster import Kubectl
 from e2e.kind.engine import Engine, run
-from e2e.kind.images import Image
+from e2e.kind.images import Image, chart_values
 
 SYSTEM = "greenroom-system"
 RELEASE = ("greenroom", f"--namespace={SYSTEM}")
-_CHART = binaries.REPOSITORY / "charts" / "greenroom"
 
 
 @dataclass(frozen=True)
 class Nodes:
-    """The cluster: its engine, its kubeconfig, our images in its registry by target."""
+    """The cluster, and what is installed there.
+
+    Attributes:
+        engine: runs the nodes.
+        kubeconfig: of an administrator.
+        images: ours in the cluster's registry, by target.
+        source: the clone that they were built from, and that has the chart.
+    """
 
     engine: Engine
     kubeconfig: Path
     images: dict[str, Image]
+    source: Path = binaries.REPOSITORY
 
     def helm(self, *arguments: str) -> str:
         """Run the real helm on it; return what it printed."""
         return run([binaries.path("helm"), *arguments, f"--kubeconfig={self.kubeconfig}"], {})
 
     def install(self) -> None:
-        """Install the chart with images of this checkout, or upgrade to it; wait until it runs."""
-        values = {"image": "operator", "worker.image": "worker", "replay.image": "replay"}
-        flags = []
-        for value, target in values.items():
-            image = self.images[target]
-            flags.append(f"--set={value}.repository={image.repository}")
-            flags.append(f"--set={value}.tag={image.tag}")
+        """Install the chart with these images, or upgrade to it; wait until it runs."""
+        values = self.kubeconfig.with_name("suite-values.json")
+        values.write_text(json.dumps(chart_values(self.images)))
         self.helm(
-            *("upgrade", "--install", *RELEASE, str(_CHART), "--create-namespace"),
-            *("--wait", "--timeout=180s", *flags),
+            *(
+                "upgrade",
+                "--install",
+                *RELEASE,
+                str(self.source / "charts" / "greenroom"),
+                "--create-namespace",
+            ),
+            *("--wait", "--timeout=180s", f"--values={values}"),
         )
 
     def kubectl(self, namespace: str = "default") -> Kubectl:
         """The real kubectl as an administrator."""
         return Kubectl(self.kubeconfig, namespace)
+
+    def kill(self, pod: dict[str, Any]) -> None:
+        """Send SIGKILL to the first process of a pod's only container, on its node."""
+        node = pod["spec"]["nodeName"]
+        (status,) = pod["status"]["containerStatuses"]
+        container = status["containerID"].rpartition("/")[2]
+        tasks = self.engine("exec", node, "ctr", "--namespace=k8s.io", "tasks", "list")
+        (process,) = (line.split()[1] for line in tasks.splitlines() if line.startswith(container))
+        self.engine("exec", node, "kill", "-9", process)

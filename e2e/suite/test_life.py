@@ -7,12 +7,13 @@ one before it ended.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from e2e.cluster.cluster import Kubectl
-from e2e.suite.experiments import Experiment, Status, condition, example, is_true, steps
+from e2e.suite.experiments import Experiment, Pod, Status, condition, example, is_true, steps
 from e2e.suite.nodes import SYSTEM, Nodes
 
 pytestmark = pytest.mark.timeout(3600)
@@ -23,7 +24,6 @@ STEADY: dict[str, Any] = {
     # Each kill in a node is a restart; these are more than usual.
     "failurePolicy": {"backoffLimit": 30},
 }
-Pod = dict[str, Any]
 ROLES = ("actor", "evaluator", "learner", "replay")
 
 
@@ -35,8 +35,8 @@ def test_a_run_outlives_all_that_is_done_to_it(release: Nodes, kubectl: Kubectl)
     scaling(run, kubectl)
     suspending(run, kubectl)
     for role in ROLES:
-        killing(run, role, lambda pod: delete(kubectl, pod), f"pod of {role} deleted, grace 0")
-        killing(run, role, lambda pod: kill(release, pod), f"process of {role} killed")
+        killing(run, role, partial(delete, kubectl), f"pod of {role} deleted, grace 0")
+        killing(run, role, release.kill, f"process of {role} killed")
     administrator = release.kubectl(SYSTEM)
     operators = administrator.json("get", "pods", "--selector=app.kubernetes.io/name=greenroom")
     for pod in operators["items"]:
@@ -114,13 +114,3 @@ def delete(kubectl: Kubectl, pod: Pod) -> None:
     """Remove a pod as a node that is lost does, without waiting."""
     name = pod["metadata"]["name"]
     kubectl("delete", "pod", name, "--grace-period=0", "--force", "--wait=false")
-
-
-def kill(nodes: Nodes, pod: Pod) -> None:
-    """Send SIGKILL to the container's first process, on its node."""
-    node = pod["spec"]["nodeName"]
-    (status,) = pod["status"]["containerStatuses"]
-    container = status["containerID"].rpartition("/")[2]
-    tasks = nodes.engine("exec", node, "ctr", "--namespace=k8s.io", "tasks", "list")
-    (process,) = (line.split()[1] for line in tasks.splitlines() if line.startswith(container))
-    nodes.engine("exec", node, "kill", "-9", process)
