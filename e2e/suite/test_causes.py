@@ -21,7 +21,7 @@ def learner_with(**resources: Any) -> dict[str, Any]:
 
 
 def test_too_little_memory_fails_the_run_as_oom_killed(kubectl: Kubectl) -> None:
-    document = learner_with(requests={"memory": "64Mi", "cpu": "100m"}, limits={"memory": "64Mi"})
+    document = learner_with(requests={"memory": "192Mi", "cpu": "100m"}, limits={"memory": "192Mi"})
     document["spec"]["failurePolicy"] = {"backoffLimit": 1}
     run = Experiment(kubectl, document)
     status = run.until(is_true("Failed"), 600.0, "it has failed")

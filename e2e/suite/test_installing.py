@@ -36,7 +36,7 @@ def test_a_run_outlives_the_operator_and_is_adopted(release: Nodes, kubectl: Kub
     pods = identities(run)
 
     release.helm("uninstall", *RELEASE, "--wait", "--timeout=120s")
-    assert not release.kubectl(SYSTEM).json("get", "pods")["items"]
+    release.kubectl(SYSTEM)("wait", "pods", "--all", "--for=delete", "--timeout=60s")
     learner = run.pods("learner")[0]["metadata"]["name"]
     path = f"/api/v1/namespaces/{kubectl.namespace}/pods/{learner}:8080/proxy/status"
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 from greenroom_operator import names, stored
 from greenroom_operator.experiment import Experiment
@@ -41,6 +44,17 @@ def poll_seconds(experiment: Experiment, observed: Observed) -> float | None:
     return POLL_SECONDS * (1 - _JITTER + 2 * _JITTER * _share(experiment.uid))
 
 
+def waiting_since(status: Mapping[str, Any]) -> datetime | None:
+    """Return since when pods are to become ready, None if they are, or while they are not to.
+
+    After a suspension that is its end, however long the experiment was not ready before.
+    """
+    if stored.is_true(status, names.READY) or stored.is_true(status, names.SUSPENDED):
+        return None
+    changes = (stored.transition(status, kind) for kind in (names.READY, names.SUSPENDED))
+    return max((change for change in changes if change is not None), default=None)
+
+
 def _share(uid: str) -> float:
     """Return a number from 0 to 1 that is always the same for an experiment."""
     return int.from_bytes(hashlib.blake2b(uid.encode(), digest_size=4).digest(), "big") / 2**32
@@ -58,8 +72,8 @@ def recheck_seconds(experiment: Experiment, observed: Observed) -> float | None:
         waits.append(remaining)
     if resume_source.blocked(experiment, observed) is not None:
         waits.append(_SOURCE_SECONDS)
-    since = stored.transition(experiment.status, names.READY)
-    if since is not None and not stored.is_true(experiment.status, names.READY):
+    since = waiting_since(experiment.status)
+    if since is not None:
         waits.append(QUIET_SECONDS - (observed.now - since).total_seconds())
     due = [wait for wait in waits if wait > 0]
     return min(*due, _LONGEST_SECONDS) + 0.5 if due else None

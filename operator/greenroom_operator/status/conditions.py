@@ -163,12 +163,9 @@ def _hindrances(situation: Situation) -> Iterator[str]:
 
 
 def _waited(situation: Situation) -> float:
-    """Return for how many seconds the experiment has not been ready."""
-    status, now = situation.experiment.status, situation.observed.now
-    since = stored.transition(status, names.READY)
-    if since is None or stored.is_true(status, names.READY):
-        return 0.0
-    return (now - since).total_seconds()
+    """Return for how many seconds the experiment has waited to become ready."""
+    since = polling.waiting_since(situation.experiment.status)
+    return 0.0 if since is None else (situation.observed.now - since).total_seconds()
 
 
 def _missing(situation: Situation) -> list[str]:

@@ -41,7 +41,9 @@ def _life(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Event]:
         old.get("phase") in (names.SUSPENDING, names.SUSPENDED)
         and new.get("phase") not in (names.SUSPENDING, names.SUSPENDED)
     ):
-        yield Event("Normal", reasons.RESUMED, "the learner goes on from its newest checkpoint")
+        saved = stored.mapping(old.get("checkpoint"))
+        words = "the learner goes on from its newest checkpoint" if saved else "all roles start"
+        yield Event("Normal", reasons.RESUMED, words)
     if _became(old, new, names.SUCCEEDED, "True"):
         yield Event("Normal", reasons.SUCCEEDED, _message(new, names.SUCCEEDED))
     if _became(old, new, names.FAILED, "True"):

@@ -60,8 +60,7 @@ def test_suspended_and_resumed():
     (missed,) = told.see(replicas=NONE, suspend=True)
     assert missed[:2] == ("Warning", "Suspended")
     assert "without a word of its last checkpoint" in missed[2]
-    resumed = told.see()
-    assert resumed == [("Normal", "Resumed", "the learner goes on from its newest checkpoint")]
+    assert told.see() == [("Normal", "Resumed", "all roles start")]
     assert told.see(*all_pods()) == []
 
 
@@ -71,6 +70,8 @@ def test_a_recorded_checkpoint_is_no_warning():
     last = progress("stopped", checkpoint=saved(final=True))
     *_, suspended = told.see(replicas=NONE, suspend=True, progress=last)
     assert suspended[:2] == ("Normal", "Suspended")
+    resumed = told.see()
+    assert resumed == [("Normal", "Resumed", "the learner goes on from its newest checkpoint")]
 
 
 def test_a_crash_is_told_once_with_its_cause_and_then_that_it_is_over():

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from life_tools import (
     ALL,
+    NONE,
     UID,
     after,
     all_pods,
@@ -36,6 +37,19 @@ def test_volumes_that_are_just_being_made_are_no_trouble(state, told):
     made = experiment()
     for seconds, reason in ((0, "Starting"), (10, "Starting"), (16, told)):
         observed = seen(pods, now=after(seconds), children=claim("x-learner", state))
+        made = replace(made, status=status_of(made, observed))
+        assert condition(made.status, "Progressing")[1] == reason
+
+
+def test_patience_begins_anew_where_a_suspension_ends():
+    words = "pod has unbound immediate PersistentVolumeClaims."
+    pods = all_pods(2, pending("learner", unschedulable=words))
+    made = experiment(suspend=True)
+    made = replace(made, status=status_of(made, seen((), NONE)))
+    assert condition(made.status, "Suspended")[0] == "True"
+    made = replace(experiment(), status=made.status)
+    for seconds, reason in ((900, "Starting"), (910, "Starting"), (916, "VolumePending")):
+        observed = seen(pods, now=after(seconds), children=claim("x-learner", "Pending"))
         made = replace(made, status=status_of(made, observed))
         assert condition(made.status, "Progressing")[1] == reason
 
