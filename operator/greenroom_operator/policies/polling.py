@@ -49,10 +49,11 @@ def waiting_since(status: Mapping[str, Any]) -> datetime | None:
 
     After a suspension that is its end, however long the experiment was not ready before.
     """
-    if stored.is_true(status, names.READY) or stored.is_true(status, names.SUSPENDED):
+    kinds = names.READY, names.SUSPENDED
+    if any(stored.condition(status, kind).get("status") != "False" for kind in kinds):
         return None
-    changes = (stored.transition(status, kind) for kind in (names.READY, names.SUSPENDED))
-    return max((change for change in changes if change is not None), default=None)
+    ready, resumed = (stored.transition(status, kind) for kind in kinds)
+    return None if ready is None or resumed is None else max(ready, resumed)
 
 
 def _share(uid: str) -> float:
