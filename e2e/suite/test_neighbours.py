@@ -76,4 +76,4 @@ def forwarded(kubectl: Kubectl, what: str, port: int) -> Iterator[str]:
         yield found[0]
     finally:
         process.terminate()
-        process.wait(10.0)
+        process.communicate(timeout=10.0)

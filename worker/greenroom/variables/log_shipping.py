@@ -56,12 +56,16 @@ class LogShipper(logging.Handler):
         self._number = 0
         self._changing = threading.Lock()
         self._closing = threading.Event()
-        self._channel = grpc.insecure_channel(learner, options=serving.CHANNEL_OPTIONS)
+        self._learner = learner
+        self._connect()
+        self._thread = threading.Thread(target=self._run, name="log-shipper", daemon=True)
+        self._thread.start()
+
+    def _connect(self) -> None:
+        self._channel = grpc.insecure_channel(self._learner, options=serving.CHANNEL_OPTIONS)
         self._append: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
             f"/{serving.SERVICE}/{serving.APPEND_LOG}"
         )
-        self._thread = threading.Thread(target=self._run, name="log-shipper", daemon=True)
-        self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Have a line sent."""
@@ -99,6 +103,10 @@ class LogShipper(logging.Handler):
             try:
                 self._append(encode(batch), timeout=CALL_SECONDS, metadata=self._metadata)
             except (grpc.RpcError, ValueError):  # a ValueError: the channel was closed
+                # A channel whose first try was too early, before the learner's name was known,
+                # was seen to try nothing more for minutes.
+                self._channel.close()
+                self._connect()
                 return
             self._under_way = None
 
