@@ -13,76 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from display_tools import EARLY, EVENTS, HEADER, PROGRESS, SUMMARY, Clock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
 from greenroom.observability.displays import (
     Display,
-    Header,
     JsonLines,
     LivePanel,
     Mode,
     PlainLines,
     Silent,
-    Summary,
     make_display,
 )
-from greenroom.observability.formatting import format_duration, format_number, sparkline
 from greenroom.observability.live_panel import REDRAW_SECONDS
 from greenroom.observability.panel import MAX_WIDTH, Event, render_panel, save_panel_svg
 from greenroom.observability.progress import Progress, StopLimits
-
-HEADER = Header("cartpole", "dqn", "CartPole-v1", Path("runs/cartpole-1"))
-PROGRESS = Progress(
-    state="Running",
-    environment_steps=42_512,
-    learner_steps=21_120,
-    episodes=612,
-    environment_steps_per_second=2_134.2,
-    learner_steps_per_second=1_067.0,
-    wall_seconds=42.3,
-    training_return=201.34,
-    episode_return=312.4,
-    episode_returns=(9.4, 80.0, 160.0, 421.0, 312.4),
-    samples_per_insert=31.87,
-    wanted_samples_per_insert=32.0,
-    bottleneck="learner",
-    bottleneck_share=0.72,
-    eta_seconds=74.0,
-    stop=StopLimits(environment_steps=200_000, episode_return=475.0, duration_seconds=600.0),
-    agent_metrics={"epsilon": 0.04},
-)
-EARLY = Progress(
-    state="Running",
-    environment_steps=0,
-    learner_steps=0,
-    episodes=0,
-    environment_steps_per_second=0.0,
-    learner_steps_per_second=0.0,
-    wall_seconds=0.0,
-)
-SUMMARY = Summary(
-    "Succeeded",
-    "EpisodeReturnReached",
-    "an evaluation returned 480 of the wanted 475",
-    480.0,
-    50_000,
-    25_000,
-    61.0,
-    Path("runs/cartpole-1"),
-)
-EVENTS: list[Event] = [("0:42", "evaluated at step 42,500: return 312.4 (280.1 to 331.9)")]
-
-
-class Clock:
-    """Seconds that pass when told to."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def panel_text(progress: Progress, width: int, events: list[Event] = EVENTS) -> str:
@@ -400,45 +347,3 @@ def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
     display.finish(SUMMARY)
     display.close()
     assert capsys.readouterr() == ("", "")
-
-
-# --- numbers ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0:00"),
-        (42.9, "0:42"),
-        (3_599, "59:59"),
-        (3_723, "1:02:03"),
-        (180_123, "2d 02:02:03"),
-        (math.inf, "-"),
-    ],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert format_duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "-"),
-        (math.nan, "-"),
-        (0.0, "0"),
-        (0.03125, "0.03125"),
-        (312.44, "312.4"),
-        (-12_345.6, "-12,346"),
-        (1.5e12, "1.5e+12"),
-    ],
-)
-def test_numbers(value: float | None, text: str) -> None:
-    assert format_number(value) == text
-
-
-def test_sparklines() -> None:
-    assert sparkline([0.0, 10.0, 20.0, 70.0], 8) == "▁▂▃█"
-    assert sparkline([5.0, 5.0], 8) == "▄▄"
-    assert sparkline([9.0, 0.0, math.nan, 1.0], 3) == "▁ █"
-    assert sparkline([], 8) == ""
-    assert sparkline([1.0], 0) == ""

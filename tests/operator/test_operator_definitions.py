@@ -4,12 +4,11 @@ import json
 
 import pytest
 import yaml
-from definition import CRD, install_crd
+from definition import CRD, control_plane, install_crd
 from operating import SPEC, apply, child_names, children, condition, eventually, ready
 from operator_process import OperatorProcess
 
 from e2e.cluster.cluster import KubectlError
-from e2e.cluster.control_plane import ControlPlane
 from greenroom_api import InvalidExperiment, parse_experiment
 
 # On a busy machine a control plane takes its time to start.
@@ -44,8 +43,7 @@ MONITORS = {
 
 @pytest.fixture(scope="module")
 def plane():
-    with ControlPlane(nodes=1) as made:
-        install_crd(made.cluster.kubectl())
+    with control_plane(nodes=1) as made:
         yield made
 
 

@@ -1,11 +1,10 @@
 """Evictions, as a drain of nodes makes them: what the API server takes, and what it refuses."""
 
 import pytest
-from definition import install_crd
+from definition import control_plane
 from operating import apply, eventually, ready
 
 from e2e.cluster.client import Api, ApiError
-from e2e.cluster.control_plane import ControlPlane
 
 NOT_READY = {"metadata": {"annotations": {"test.greenroom.dev/fail": "NotReady"}}}
 TAKEN, REFUSED = 201, 429
@@ -41,8 +40,7 @@ def budget(kubectl, name, **wanted):
 @pytest.fixture
 def plane():
     """A control plane of the test's own, whose nodes may stand still for a moment."""
-    with ControlPlane(nodes=1) as made:
-        install_crd(made.cluster.kubectl())
+    with control_plane(nodes=1) as made:
         yield made
 
 

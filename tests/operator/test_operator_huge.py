@@ -5,11 +5,10 @@ import copy
 import itertools
 
 import pytest
-from definition import install_crd
+from definition import control_plane
 from operating import PATIENCE, apply, complete, condition, eventually, status
 from reconciling import KEY, MemoryApi, Setting
 
-from e2e.cluster.control_plane import ControlPlane
 from greenroom_operator import handlers
 from greenroom_operator.kinds import EXPERIMENT, POD
 
@@ -22,8 +21,7 @@ BROKEN = {"metadata": {"annotations": {"test.greenroom.dev/fail": "ImagePullBack
 @pytest.fixture
 def plane():
     """A control plane of the test's own: so many pods would be in the way of other tests."""
-    with ControlPlane(nodes=3) as made:
-        install_crd(made.cluster.kubectl())
+    with control_plane(nodes=3) as made:
         yield made
 
 

@@ -35,6 +35,34 @@ def make_reverb(reverb_process):
         reverb_process.stop(port)
 
 
+@pytest.fixture
+def serve(reverb_process):
+    """Start servers; return their addresses."""
+    ports = []
+
+    def start(*tables):
+        ports.append(reverb_process.start(tables))
+        return f"127.0.0.1:{ports[-1]}"
+
+    yield start
+    for port in ports:
+        reverb_process.stop(port)
+
+
+@pytest.fixture
+def connect():
+    """Make clients of servers; they are closed."""
+    made = []
+
+    def make(address, *tables, **options):
+        made.append(ReverbReplay(address, tables, **options))
+        return made[-1]
+
+    yield make
+    for replay in made:
+        replay.close()
+
+
 @pytest.fixture(params=["embedded", "reverb"])
 def make_replay(request):
     make_one = request.getfixturevalue(f"make_{request.param}")
