@@ -103,10 +103,11 @@ class LogShipper(logging.Handler):
             try:
                 self._append(encode(batch), timeout=CALL_SECONDS, metadata=self._metadata)
             except (grpc.RpcError, ValueError):  # a ValueError: the channel was closed
-                # A channel whose first try was too early, before the learner's name was known,
-                # was seen to try nothing more for minutes.
-                self._channel.close()
-                self._connect()
+                # Beside Reverb's own gRPC a channel was seen to try nothing more for minutes,
+                # with the learner in reach; why is not known. A new one does.
+                if not self._closing.is_set():
+                    self._channel.close()
+                    self._connect()
                 return
             self._under_way = None
 
