@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ _SMALL = {
         ]
     }
 }
+# Each look is two processes of kubectl, on cores that the run needs.
 _PAUSE = 2.0
 
 Status = dict[str, Any]
@@ -61,6 +63,26 @@ class Experiment:
         status: Status = self._kubectl.json("get", "rlx", self.name).get("status", {})
         return status
 
+    def learner(self) -> Status:
+        """Return what the learner itself says: the operator's status never takes steps back."""
+        told: Status = json.loads(self._ask("learner", "status"))
+        return told
+
+    def inserts(self) -> int:
+        """Return how many items came into replay since it began."""
+        (line,) = (
+            line
+            for line in self._ask("replay", "metrics").splitlines()
+            if line.startswith("greenroom_replay_inserts_total{")
+        )
+        return int(float(line.rpartition(" ")[2]))
+
+    def _ask(self, role: str, what: str) -> str:
+        """Return the answer of a role's HTTP port, through the API server."""
+        pod = next(pod for pod in self.pods(role) if "deletionTimestamp" not in pod["metadata"])
+        where = f"/api/v1/namespaces/{self._kubectl.namespace}/pods/{pod['metadata']['name']}"
+        return self._kubectl("get", "--raw", f"{where}:8080/proxy/{what}")
+
     def patch(self, spec: dict[str, Any]) -> None:
         """Merge fields into its spec."""
         patch = yaml.safe_dump({"spec": spec})
@@ -82,6 +104,17 @@ class Experiment:
     def goes_on(self, beyond: int, what: str) -> Status:
         """Return the first status that counts more environment steps than `beyond`."""
         return self.until(lambda status: steps(status) > beyond, 300.0, what)
+
+    def is_back(self, role: str, killed: Pod, status: Status) -> bool:
+        """Whether another container than the killed one serves, and all roles are ready."""
+        (old,) = killed["status"]["containerStatuses"]
+        serving = [
+            container["containerID"]
+            for pod in self.pods(role)
+            for container in pod["status"].get("containerStatuses", ())
+            if container["ready"]
+        ]
+        return bool(serving) and old["containerID"] not in serving and is_true("Ready")(status)
 
     def pods(self, role: str = "") -> list[Pod]:
         """Return the pods of a role (`actor`, `learner`, ...), or of all."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import tarfile
 from dataclasses import replace
@@ -37,15 +36,8 @@ def test_a_run_outlives_the_operator_and_is_adopted(release: Nodes, kubectl: Kub
 
     release.helm("uninstall", *RELEASE, "--wait", "--timeout=120s")
     release.kubectl(SYSTEM)("wait", "pods", "--all", "--for=delete", "--timeout=60s")
-    learner = run.pods("learner")[0]["metadata"]["name"]
-    path = f"/api/v1/namespaces/{kubectl.namespace}/pods/{learner}:8080/proxy/status"
-
-    def told() -> int:
-        count: int = json.loads(kubectl("get", "--raw", path))["environmentSteps"]
-        return count
-
-    later = told() + 1_000
-    wait_until(lambda: told() > later, 120.0, "it goes on without an operator")
+    later = steps(run.learner()) + 1_000
+    wait_until(lambda: steps(run.learner()) > later, 120.0, "it goes on without an operator")
     print("\n* it goes on without an operator", end="")
 
     release.install()

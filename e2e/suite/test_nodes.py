@@ -1,8 +1,6 @@
-"""What happens to nodes: the API server is killed, the kubelet is away for a minute."""
+"""What happens to nodes: the API server is killed, the kubelet is away."""
 
 from __future__ import annotations
-
-import time
 
 import pytest
 
@@ -12,9 +10,6 @@ from e2e.suite.experiments import Experiment, Status, example, is_true, steps
 from e2e.suite.nodes import Nodes
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.full]
-
-# Longer than the 40 s after which a node that is not heard of is NotReady.
-KUBELET_AWAY_SECONDS = 60.0
 
 
 def test_training_outlives_api_server_and_kubelet(release: Nodes, kubectl: Kubectl) -> None:
@@ -34,13 +29,13 @@ def test_training_outlives_api_server_and_kubelet(release: Nodes, kubectl: Kubec
 
     release.engine("exec", node, "systemctl", "stop", "kubelet")
     try:
-        time.sleep(KUBELET_AWAY_SECONDS)
-        assert not is_ready(kubectl, node)
+        # A node that is not heard of is NotReady after most of a minute.
+        wait_until(lambda: not is_ready(kubectl, node), 180.0, "the node is missed")
         away = run.status()
     finally:
         release.engine("exec", node, "systemctl", "start", "kubelet")
     wait_until(lambda: is_ready(kubectl, node), 120.0, "the node is Ready again")
-    print(f"\n* kubelet away for {KUBELET_AWAY_SECONDS:g} s, and back", end="")
+    print("\n* kubelet away until its node was missed, and back", end="")
     again: Status = run.until(is_true("Ready"), 300.0, "all roles are ready again")
     assert steps(again) >= steps(away) >= steps(before)
     run.goes_on(steps(again), "it goes on")
