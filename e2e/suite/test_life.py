@@ -24,7 +24,7 @@ STEADY: dict[str, Any] = {
     # Each kill in a node is a restart; these are more than usual.
     "failurePolicy": {"backoffLimit": 30},
 }
-TOLERATED = 1_000
+TOLERATED = 2_000
 ROLES = ("actor", "evaluator", "learner", "replay")
 
 
