@@ -226,6 +226,20 @@ async def _watch(
     except Exception as error:
         # Whatever kopf gives up over: a new process begins with lists and watches of its own.
         raise OperatorError(f"The watches ended: {error!r}") from error
+    finally:
+        loop.set_exception_handler(end_quietly)
+
+
+def end_quietly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Handle what goes wrong in a loop that ends, as asyncio does, generators apart.
+
+    A watch of kopf's that is ended amid an event leaves two generators, of which one holds the
+    other. asyncio closes both at the same time, and the outer may find the inner one closed.
+    """
+    if "asyncgen" in context:
+        logger.debug("%s", context["message"])
+    else:
+        loop.default_exception_handler(context)
 
 
 async def _first_to_end(*coroutines: Coroutine[Any, Any, None]) -> None:
