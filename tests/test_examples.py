@@ -16,6 +16,7 @@ FILES = sorted(EXAMPLES.rglob("*.yaml"))
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_an_example_runs(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(EXAMPLES.parent)
+    monkeypatch.syspath_prepend(file.parent)  # packages of an image's own
     short = ["spec.stop.learnerSteps=50", "spec.evaluator.episodes=1"]
     if load_experiment(file).spec.replay.rate_limiter != "Queue":
         short += [
