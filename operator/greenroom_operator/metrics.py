@@ -67,6 +67,15 @@ class Metrics:
             registry=self.registry,
         )
 
+        # A series that begins with its first event begins at 1, and increase() misses that one.
+        for counter, values in (
+            (self.reconciles, ("done", "failed")),
+            (self.errors, ("bug", "connection", "refused", "timeout")),
+            (self.polls, ("answered", "silent", "stranger")),
+        ):
+            for value in values:
+                counter.labels(value)
+
     def count_request(self, verb: str, code: str) -> None:
         """Count one request."""
         self.api_requests.labels(verb, code).inc()

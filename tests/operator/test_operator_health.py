@@ -9,6 +9,7 @@ import requests
 from definition import install_crd
 from operating import apply, eventually, ready
 from operator_process import OperatorProcess
+from prometheus_client import generate_latest
 
 from e2e.cluster.control_plane import ControlPlane
 from greenroom_operator.errors import OperatorError
@@ -85,6 +86,16 @@ def test_an_address_that_is_taken_is_an_error_that_says_so():
         served(Health(metrics), metrics, "127.0.0.1", port),
     ):
         pass
+
+
+def test_counters_begin_at_0():
+    text = generate_latest(Metrics().registry).decode()
+    for series in (
+        'errors_total{reason="refused"}',
+        'reconciles_total{result="failed"}',
+        'progress_polls_total{result="silent"}',
+    ):
+        assert f"greenroom_operator_{series} 0.0" in text
 
 
 def test_metrics_tell_what_was_done(operator, kubectl):
