@@ -50,38 +50,39 @@ def build_and_push(
     commit = subprocess.run(
         ["git", "rev-parse", revision], cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout.strip()
-    made = {}
-    for target, file in TARGETS.items():
-        began = time.monotonic()
-        repository = f"{registry}/greenroom/{target}"
-        built = f"{repository}:built"
-        engine(
-            "build",
-            "-q",
-            *options,
-            f"--build-arg=REVISION={commit}",
-            "-f",
-            source / file,
-            "--target",
-            target,
-            "-t",
-            built,
-            source,
+    return {
+        target: build_one(
+            engine,
+            f"{registry}/greenroom/{target}",
+            *(*options, f"--build-arg=REVISION={commit}"),
+            *("-f", source / file, "--target", target, source),
         )
-        identity = engine("image", "inspect", "--format={{.Id}}", built).strip()
-        size = int(engine("image", "inspect", "--format={{.Size}}", built)) / 1e9
-        image = Image(repository, identity.removeprefix("sha256:")[:12])
-        took = time.monotonic() - began
-        engine("tag", built, str(image))
-        began = time.monotonic()
-        insecure = [] if engine.pulls else ["--tls-verify=false"]
-        engine("push", "-q", *insecure, str(image))
-        say(
-            f"{target}: {size:.2f} GB, built in {took:.0f} s, pushed in "
-            f"{time.monotonic() - began:.0f} s"
-        )
-        made[target] = image
-    return made
+        for target, file in TARGETS.items()
+    }
+
+
+def build_one(engine: Engine, repository: str, *arguments: str | Path) -> Image:
+    """Return an image that was built by `build` with these arguments, in its registry.
+
+    Raises:
+        EngineError: it cannot be built or pushed.
+    """
+    began = time.monotonic()
+    built = f"{repository}:built"
+    engine("build", "-q", "-t", built, *arguments)
+    identity = engine("image", "inspect", "--format={{.Id}}", built).strip()
+    size = int(engine("image", "inspect", "--format={{.Size}}", built)) / 1e9
+    image = Image(repository, identity.removeprefix("sha256:")[:12])
+    took = time.monotonic() - began
+    engine("tag", built, str(image))
+    began = time.monotonic()
+    insecure = [] if engine.pulls else ["--tls-verify=false"]
+    engine("push", "-q", *insecure, str(image))
+    say(
+        f"{repository.rpartition('/')[2]}: {size:.2f} GB, built in {took:.0f} s, pushed in "
+        f"{time.monotonic() - began:.0f} s"
+    )
+    return image
 
 
 def chart_values(images: Mapping[str, Image]) -> dict[str, Any]:
