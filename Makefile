@@ -16,12 +16,13 @@ test: check .venv/synced
 	$(RUN) python -m e2e.cluster build
 	$(RUN) pytest -n auto
 
-# Fast gates first: formatting, lint, types, layering.
+# Fast gates first: formatting, lint, types, layering, links of the documentation's site.
 check: .venv/synced
 	$(RUN) ruff format --check
 	$(RUN) ruff check
 	$(RUN) lint-imports --no-cache
 	$(RUN) mypy
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet
 
 # What people run all day: without whole trainings and runs as processes.
 unit: .venv/synced
@@ -29,10 +30,10 @@ unit: .venv/synced
 	$(RUN) pytest -n auto -m "not slow"
 
 # Real nodes, by kind: the suite leaves its cluster standing, for a next run or for your hands.
-e2e: .venv/synced
+e2e: cluster-up
 	$(RUN) pytest -n 0 --durations 0 -m "not full" e2e/suite
 
-e2e-full: .venv/synced
+e2e-full: cluster-up
 	$(RUN) pytest -n 0 --durations 0 e2e/suite
 
 cluster-up: .venv/synced
