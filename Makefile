@@ -22,7 +22,7 @@ check: .venv/synced
 	$(RUN) ruff check
 	$(RUN) lint-imports --no-cache
 	$(RUN) mypy
-	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build
 
 # What people run all day: without whole trainings and runs as processes.
 unit: .venv/synced
