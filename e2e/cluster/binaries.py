@@ -101,6 +101,7 @@ BINARIES = {
     "kube-scheduler": _kubernetes("kube-scheduler", 1),
     "kubectl": _kubernetes("kubectl", 1),
     "kwok": Binary("kwok", "sigs.k8s.io/kwok", "sigs.k8s.io/kwok/cmd/kwok", 2),
+    "kueue": Binary("kueue", "sigs.k8s.io/kueue", "sigs.k8s.io/kueue/cmd/kueue", 4),
     "helm": Binary("helm", "helm.sh/helm/v3", "helm.sh/helm/v3/cmd/helm", 3),
     "prometheus": _prometheus("prometheus", 3),
     "promtool": _prometheus("promtool", 1),
