@@ -16,7 +16,7 @@ from benchmarks.load_client import NAMESPACE, Subject
 from e2e.cluster.client import Object
 from e2e.cluster.commands import Command
 from greenroom_api.crd import custom_resource_definition
-from greenroom_operator.kinds import CHILDREN, EXPERIMENT, POD_MONITOR, SECRET
+from greenroom_operator.kinds import CHILDREN, EXPERIMENT, OPTIONAL, SECRET
 from greenroom_operator.names import EXPERIMENT_LABEL
 
 LEAN = ("--no-network-policies", "--no-pod-disruption-budgets", "--no-pod-monitors")
@@ -57,7 +57,7 @@ class Greenroom:
         self._flags = LEAN if lean else ()
         self.subject = Subject(
             EXPERIMENT,
-            (SECRET, *(kind for kind in CHILDREN if kind is not POD_MONITOR)),
+            (SECRET, *(kind for kind in CHILDREN if kind not in OPTIONAL)),
             parent=lambda child: child["metadata"].get("labels", {}).get(EXPERIMENT_LABEL),
             ready=_ready,
         )

@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field
 
 from greenroom_api.base import ApiModel
 from greenroom_api.lists import KeyedBy
+from greenroom_api.pods import Strings, Toleration
 from greenroom_api.values import MAX_COUNT, MAX_INT32, Flag, Integer, Number, Text, broken, show
 
 _REASON_PATTERN = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
@@ -32,7 +33,7 @@ Pods: TypeAlias = Annotated[Integer, Field(ge=0, le=MAX_INT32)]
 """As many as the scale sub-resource can count."""
 Rate: TypeAlias = Annotated[Number, Field(ge=0)]
 Phase: TypeAlias = Literal[
-    "Pending", "Running", "Degraded", "Suspending", "Suspended", "Succeeded", "Failed"
+    "Queued", "Pending", "Running", "Degraded", "Suspending", "Suspended", "Succeeded", "Failed"
 ]
 
 
@@ -40,8 +41,8 @@ class Condition(ApiModel):
     """One statement about an experiment, as Kubernetes writes them (metav1.Condition)."""
 
     type: Annotated[str, Field(min_length=1, max_length=64, pattern=_TYPE_PATTERN)] = Field(
-        description="What is stated: Ready, Progressing, Suspended, Succeeded, Failed or "
-        "ReplayStalled."
+        description="What is stated: Ready, Progressing, Suspended, Succeeded, Failed, "
+        "ReplayStalled or Admitted."
     )
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it is so.")
     observed_generation: Count | None = Field(
@@ -64,6 +65,32 @@ class Images(ApiModel):
 
     worker: Text | None = Field(default=None, description="Of learner, actors and evaluator.")
     replay: Text | None = Field(default=None, description="Of the replay server.")
+
+
+class RoleAdmission(ApiModel):
+    """What a queue admitted of one role."""
+
+    name: Literal["replay", "learner", "actor", "evaluator"] = Field(description="The role.")
+    count: Pods = Field(description="Its pods.")
+    node_selector: Strings | None = Field(
+        default=None, description="Labels of the nodes that they are to run on."
+    )
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=256)] | None = Field(
+        default=None, description="Taints that they tolerate."
+    )
+    labels: Strings | None = Field(default=None, description="Labels that they bear.")
+    annotations: Strings | None = Field(default=None, description="Annotations that they bear.")
+
+
+class Admission(ApiModel):
+    """How Kueue admitted an experiment, as of the time at which it did."""
+
+    workload: Text = Field(description="The metadata.uid of the Workload.")
+    time: Time = Field(description="When it was admitted.")
+    cluster_queue: Text | None = Field(default=None, description="Whose quota it uses.")
+    pod_sets: Annotated[tuple[RoleAdmission, ...], Field(max_length=8), KeyedBy("name")] = Field(
+        description="What each role got."
+    )
 
 
 class ActorStatus(ApiModel):
@@ -118,12 +145,16 @@ class ExperimentStatus(ApiModel):
         description="Ready: replay, learner and at least one actor are ready. Progressing: all "
         "that was asked for runs or starts; False with the cause if it cannot. Suspended, "
         "Succeeded, Failed: it has come to that. ReplayStalled: nothing has moved for long, "
-        "since one side waits for the other.",
+        "since one side waits for the other. Admitted: a queue of Kueue's lets it run; only of "
+        "experiments with the label kueue.x-k8s.io/queue-name.",
     )
     images: Images | None = Field(
         default=None,
         description="Container images, chosen once at the beginning, so that a newer operator "
         "does not restart what runs.",
+    )
+    admission: Admission | None = Field(
+        default=None, description="How a queue of Kueue's admitted it."
     )
     token_secret: Text | None = Field(
         default=None, description="Secret with the token by which the roles know each other."

@@ -207,6 +207,8 @@ def _difference(kept: KeptChild | None, manifest: Manifest) -> Manifest | None:
     if kept is None:
         return manifest
     child, replicas = kept.child, _replicas(manifest)
+    if child.entry is not None and (child.entry.reserved or child.entry.finished):
+        return None  # Kueue lets nobody change what it has admitted
     if child.applied == _digest_of(manifest):
         same = child.replicas == replicas and kept.untouched(manifest)
         return None if same else manifest

@@ -99,6 +99,7 @@ class Compared:
         images, seeding: see `plan`, which takes them from the status.
         replicas: by role.
         children: as they were then.
+        queueing: what is queued, and what a queue has admitted.
     """
 
     uid: str
@@ -107,6 +108,7 @@ class Compared:
     seeding: bool
     replicas: Mapping[Role, int]
     children: Mapping[ChildKey, Child]
+    queueing: tuple[Any, ...] = ()
 
 
 @dataclass(slots=True)
@@ -137,9 +139,14 @@ class Family:
 
 
 class Cache:
-    """Everything that is known of the cluster."""
+    """Everything that is known of the cluster.
+
+    Attributes:
+        queues_known: whether Kueue's Workloads were listed: it may be away when this begins.
+    """
 
     def __init__(self) -> None:
+        self.queues_known = False
         self._families: dict[Key, Family] = {}
 
     def keys(self) -> Iterator[Key]:

@@ -21,16 +21,17 @@ from greenroom_operator.client import Api
 from greenroom_operator.errors import ApiRefused, ApiUnavailable, Conflict, NotFound, OperatorError
 from greenroom_operator.events import EventPoster
 from greenroom_operator.experiment import Experiment, Key
-from greenroom_operator.kinds import EXPERIMENT, SECRET
+from greenroom_operator.kinds import EXPERIMENT, PRIORITY_CLASS, SECRET
 from greenroom_operator.logs import about
 from greenroom_operator.metrics import Metrics
-from greenroom_operator.names import token_name
+from greenroom_operator.names import PRIORITY_LABEL, token_name
 from greenroom_operator.observed import ChildKey, Decision, Observed
 from greenroom_operator.plan import is_seeding, plan
 from greenroom_operator.plan.secret import token_secret
-from greenroom_operator.policies import decide, is_ours, polling
+from greenroom_operator.policies import decide, is_ours, polling, queueing
 from greenroom_operator.progress import Poller
 from greenroom_operator.queue import Urgency, WorkQueue
+from greenroom_operator.queueing import Queues
 from greenroom_operator.settings import PlanOptions
 from greenroom_operator.sources import source_of
 from greenroom_operator.status import events, invalid_status, make_status, resolve_images
@@ -67,6 +68,7 @@ class Controller:
         self._poller, self._poster, self._metrics = poller, poster, metrics
         self._options, self._poll_seconds = options, poll_seconds
         self._applier = Applier(api, cache)
+        self._queues = Queues(api, cache)
         self._phases: dict[Key, str] = {}
 
     async def work(self) -> None:
@@ -135,8 +137,12 @@ class Controller:
         images = resolve_images(experiment, self._options)
         token, refused = await self._token(experiment)
         experiment = replace(experiment, status=before | {"images": images} | token)
-        observed = self._observe(experiment)
+        experiment, priority, unknown = await self._queueing(experiment)
+        refused |= unknown
+        observed = replace(self._observe(experiment), priority=priority)
         decision = decide(experiment, observed)
+        if unknown:
+            decision = replace(decision, queued=False)
         if decision.delete:
             logger.info("deleting: its time after completion has passed", extra=about(key))
             await self._api.delete(EXPERIMENT, key[0], key[1], uid=experiment.uid)
@@ -145,9 +151,11 @@ class Controller:
         if applied.failure is not None and not self._queue.failures(key):
             raise applied.failure  # it may be over before anybody has read of it
         observed = self._observe(experiment)
-        await self._write_status(
-            key, experiment.uid, before, make_status(experiment, observed, decision)
-        )
+        status = make_status(experiment, observed, decision)
+        await self._write_status(key, experiment.uid, before, status)
+        report = queueing.report(experiment, observed, decision.goal, status)
+        if report is not None:
+            await self._queues.tell(experiment, report)
         self._poster.post_applied(experiment, applied)
         self._poller.schedule(key, self._pause(decision.poll_seconds))
         waits = [decision.recheck_seconds, REFUSED_SECONDS if applied.refused else None]
@@ -166,7 +174,38 @@ class Controller:
 
     def _observe(self, experiment: Experiment) -> Observed:
         source = source_of(experiment, self._cache)
-        return self._cache.observed(experiment.key, datetime.now(UTC), source)
+        observed = self._cache.observed(experiment.key, datetime.now(UTC), source)
+        return replace(observed, queueing=self._options.queueing)
+
+    async def _queueing(
+        self, experiment: Experiment
+    ) -> tuple[Experiment, int | None, dict[ChildKey, str]]:
+        """Look at the queue that an experiment names.
+
+        Returns:
+            the experiment, with what the queue admitted in its status; the value of the
+            priority class that it names; and that, with why, if it is not there.
+
+        Raises:
+            ApiUnavailable: Kueue has not told yet what it admitted.
+        """
+        status = {name: value for name, value in experiment.status.items() if name != "admission"}
+        if not queueing.queue(experiment):
+            return replace(experiment, status=status), None, {}
+        if self._options.queueing and not self._cache.queues_known:
+            raise ApiUnavailable("Kueue's Workloads are not known yet", reason="queues")
+        observed = self._observe(experiment)
+        admission = await self._queues.admission(experiment, observed)
+        if admission:
+            status["admission"] = admission
+        experiment = replace(experiment, status=status)
+        name = (experiment.resource.metadata.labels or {}).get(PRIORITY_LABEL)
+        place = queueing.entry(experiment, observed)
+        if name is None or not self._options.queueing or (place is not None and place.reserved):
+            return experiment, None, {}
+        priority = await self._queues.priority(name)
+        unknown = {} if priority is not None else {(PRIORITY_CLASS.kind, name): "there is none"}
+        return experiment, priority, unknown
 
     async def _apply(
         self,
@@ -183,6 +222,12 @@ class Controller:
             is_seeding(experiment),
             decision.replicas,
             observed.children,
+            (
+                queueing.queue(experiment),
+                decision.queued,
+                observed.priority,
+                experiment.status.get("admission"),
+            ),
         )
         # Most reconciles are about progress: making a plan is half of their time.
         if family.agreed == compared and not refused:

@@ -45,6 +45,7 @@ class Health:
         self._beat = clock()
         self._watches: dict[str, float] = {}
         self._awaited: set[str] = set()
+        self._noticed: set[str] = set()
         self._metrics = metrics
         metrics.watch_age.set_function(self.watch_age)
 
@@ -63,6 +64,10 @@ class Health:
         for path in watches:
             self._watches.setdefault(path, now)
             self._awaited.add(path)
+
+    def notice(self, watches: Iterable[str]) -> None:
+        """Say which others are looked at, by URL path, on whose health nothing depends."""
+        self._noticed.update(watches)
 
     def watch_age(self) -> float:
         """Return the seconds since the watch was accepted that this happened to longest ago."""
@@ -93,13 +98,14 @@ class Health:
         """
 
         async def ended(_: Any, __: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
-            if params.url.path not in self._watches or params.response.status != HTTPStatus.OK:
+            path, known = params.url.path, self._watches.keys() | self._noticed
+            if path not in known or params.response.status != HTTPStatus.OK:
                 return
-            if params.url.query.get("watch") == "true":
-                self._watches[params.url.path] = self._clock()
-                self._awaited.discard(params.url.path)
-            else:
+            if params.url.query.get("watch") != "true":
                 listed()
+            elif path in self._watches:
+                self._watches[path] = self._clock()
+                self._awaited.discard(path)
 
         trace = aiohttp.TraceConfig()
         trace.on_request_end.append(ended)

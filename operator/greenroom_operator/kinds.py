@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from greenroom_api.experiment import GROUP, KIND, VERSION
+from greenroom_operator.names import WORKLOAD as WORKLOAD_KIND
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,12 @@ VOLUME_CLAIM: Final = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumec
 DISRUPTION_BUDGET: Final = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
 NETWORK_POLICY: Final = Kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
 POD_MONITOR: Final = Kind("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors")
+WORKLOAD: Final = Kind("kueue.x-k8s.io", "v1beta2", WORKLOAD_KIND, "workloads")
+"""Kueue's. What Kubernetes calls workloads are `WORKLOADS`."""
+RESOURCE_FLAVOR: Final = Kind("kueue.x-k8s.io", "v1beta2", "ResourceFlavor", "resourceflavors")
+PRIORITY_CLASS: Final = Kind(
+    "kueue.x-k8s.io", "v1beta2", "WorkloadPriorityClass", "workloadpriorityclasses"
+)
 POD: Final = Kind("", "v1", "Pod", "pods", prunable=False)
 SECRET: Final = Kind("", "v1", "Secret", "secrets", prunable=False)
 EVENT: Final = Kind("", "v1", "Event", "events", prunable=False)
@@ -64,7 +71,11 @@ CHILDREN: Final = (
     *WORKLOADS,
     DISRUPTION_BUDGET,
     POD_MONITOR,
+    WORKLOAD,
 )
 """What a plan is made of."""
+
+OPTIONAL: Final = (POD_MONITOR, WORKLOAD)
+"""Kinds that not every cluster knows."""
 
 BY_NAME: Final = {kind.kind: kind for kind in (*CHILDREN, POD, SECRET)}

@@ -28,8 +28,8 @@ app = typer.Typer(
 @app.command(
     epilog=f"Each option may be given as an environment variable, too: {PREFIX}_WORKER_IMAGE for "
     "--worker-image. Exit status: 0 stopped by a signal, or to be started again since the cluster "
-    "came to know PodMonitors; 1 failed (the Lease was lost, a right or the CRD is missing); 2 "
-    "wrong usage."
+    "came to know PodMonitors or Kueue; 1 failed (the Lease was lost, a right or the CRD is "
+    "missing); 2 wrong usage."
 )
 def operate(
     worker_image: Annotated[
@@ -87,6 +87,13 @@ def operate(
     pod_monitors: Annotated[
         bool, typer.Option(help="Make PodMonitors, if the cluster knows them.")
     ] = True,
+    queueing: Annotated[
+        bool,
+        typer.Option(
+            help="Have experiments wait that name a queue of Kueue's, if the cluster knows it. "
+            "Without it they never start."
+        ),
+    ] = True,
 ) -> None:
     """Look after RLExperiments: make what they ask for, keep it so, and tell how they do.
 
@@ -111,6 +118,7 @@ def operate(
             pod_disruption_budgets=pod_disruption_budgets,
             network_policies=network_policies,
             pod_monitors=pod_monitors,
+            queueing=queueing,
         ),
         namespaces=tuple(namespace or ()),
         concurrency=concurrency,

@@ -41,6 +41,17 @@ OWNER: Final = f"{GROUP}/owner"
 """The experiment's uid, on what its owner references do not tell: pods, and a volume claim that
 outlives its experiment."""
 
+# --- Kueue ----------------------------------------------------------------------------------
+
+QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
+"""On an experiment: the LocalQueue that it waits in before anything of it starts."""
+
+WORKLOAD: Final = "Workload"
+"""Kind of Kueue's object by which an experiment waits."""
+
+PRIORITY_LABEL: Final = "kueue.x-k8s.io/priority-class"
+"""On an experiment: the WorkloadPriorityClass that tells who of a queue is first."""
+
 # --- pods ---------------------------------------------------------------------------------
 
 CONTAINER: Final = "worker"
@@ -68,9 +79,11 @@ SUSPENDED: Final = "Suspended"
 SUCCEEDED: Final = "Succeeded"
 FAILED: Final = "Failed"
 REPLAY_STALLED: Final = "ReplayStalled"
+ADMITTED: Final = "Admitted"
 
 # --- phases: one word for a column ---------------------------------------------------------
 
+QUEUED: Final = "Queued"
 PENDING: Final = "Pending"
 RUNNING: Final = "Running"
 DEGRADED: Final = "Degraded"
@@ -91,6 +104,11 @@ def child_name(experiment: str, role: Role) -> str:
     'cartpole-actors'
     """
     return f"{experiment}-{_PLURAL[role]}"
+
+
+def workload_name(experiment: str) -> str:
+    """Return the name of an experiment's Workload, by which it is queued."""
+    return f"rlexperiment-{experiment}"
 
 
 def token_name(experiment: str, uid: str) -> str:

@@ -24,6 +24,40 @@ LearnerState = Literal["starting", "training", "stopping", "finished", "stopped"
 
 
 @dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """What Kueue's Workload of an experiment says: its place in a queue, and what came of it.
+
+    Attributes:
+        queue: the LocalQueue.
+        inputs: annotation ``greenroom.dev/inputs``: digest of what was asked for.
+        counts: pods by role: what was admitted, else what was asked for.
+        reserved: whether quota is held for it; then what it asks for cannot change.
+        admitted: when it was admitted, as it is written; "" while it is not.
+        evicted: reason and words, None if it was not since it was admitted last.
+        finished: whether it holds quota no more, for good.
+        pods_ready: status and reason of its condition PodsReady, None without.
+        words: why it waits, in Kueue's words.
+        cluster_queue: whose quota it uses.
+        flavors: names of the ResourceFlavors of each role's pods.
+        updates: what admission checks want of each role's pods: labels, annotations,
+            nodeSelector, tolerations.
+    """
+
+    queue: str = ""
+    inputs: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    reserved: bool = False
+    admitted: str = ""
+    evicted: tuple[str, str] | None = None
+    finished: bool = False
+    pods_ready: tuple[str, str] | None = None
+    words: str = ""
+    cluster_queue: str = ""
+    flavors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    updates: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Child:
     """An object that the operator made, or that stands where it wants to make one.
 
@@ -39,6 +73,7 @@ class Child:
         storage: requested size of a volume claim, or of a StatefulSet's claim template.
         bound: phase of a volume claim.
         failure: why a Deployment cannot make pods: its condition ReplicaFailure's words, else "".
+        entry: what a Workload of Kueue says.
     """
 
     uid: str
@@ -52,6 +87,7 @@ class Child:
     storage: str | None = None
     bound: str | None = None
     failure: str = ""
+    entry: QueueEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +215,8 @@ class Observed:
         silence: set while the learner's pod runs and does not answer.
         source: of ``spec.resumeFrom``, None without.
         refused: what the API server answered to the last try to write a child, by its key.
+        queueing: whether there is a Kueue.
+        priority: value of the WorkloadPriorityClass that the experiment names, None without.
         now: wall-clock time, in UTC.
     """
 
@@ -189,6 +227,8 @@ class Observed:
     silence: Silence | None = None
     source: Source | None = None
     refused: Mapping[ChildKey, str] = field(default_factory=lambda: MappingProxyType({}))
+    queueing: bool = True
+    priority: int | None = None
 
     def pods_of(self, *roles: Role) -> tuple[Pod, ...]:
         """Return the pods of these roles."""
@@ -201,14 +241,16 @@ class Decision:
 
     Attributes:
         replicas: wanted pods by role.
-        goal: what the experiment moves towards.
+        goal: what the experiment moves towards; "queue" while a queue has not admitted it.
+        queued: whether there is to be a Workload of Kueue.
         delete: whether the whole experiment is to be deleted now (its TTL has passed).
         recheck_seconds: when to look again even if nothing happens, None if need not be.
         poll_seconds: how often to ask the learner meanwhile, None for not at all.
     """
 
     replicas: Mapping[Role, int]
-    goal: Literal["run", "suspend", "succeed", "fail"]
+    goal: Literal["run", "queue", "suspend", "succeed", "fail"]
+    queued: bool = False
     delete: bool = False
     recheck_seconds: float | None = None
     poll_seconds: float | None = None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from greenroom_operator.kinds import DEPLOYMENT, STATEFUL_SET, VOLUME_CLAIM, Kind
+from greenroom_operator.kinds import DEPLOYMENT, STATEFUL_SET, VOLUME_CLAIM, WORKLOAD, Kind
 from greenroom_operator.names import (
     APPLIED,
     CONTAINER,
@@ -19,7 +19,7 @@ from greenroom_operator.names import (
     ROLES,
     SEED_CONTAINER,
 )
-from greenroom_operator.observed import Child, Pod
+from greenroom_operator.observed import Child, Pod, QueueEntry
 
 # As much of a container's last words as a message can show.
 MESSAGE_CHARACTERS = 2048
@@ -37,6 +37,8 @@ def child_of(kind: Kind, body: Mapping[str, Any]) -> Child:
             "storage": spec.get("resources", {}).get("requests", {}).get("storage"),
             "bound": status.get("phase"),
         }
+    elif kind == WORKLOAD:
+        kept = {"entry": entry_of(metadata, spec, status)}
     return Child(
         uid=metadata["uid"],
         owner=owner_of(metadata),
@@ -58,6 +60,37 @@ def _workload(spec: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, A
         "storage": requests.get("storage"),
         "failure": _replica_failure(status),
     }
+
+
+def entry_of(
+    metadata: Mapping[str, Any], spec: Mapping[str, Any], status: Mapping[str, Any]
+) -> QueueEntry:
+    """Return what is kept of Kueue's Workload."""
+    conditions = {one["type"]: one for one in status.get("conditions", ())}
+    true = {name for name, one in conditions.items() if one["status"] == "True"}
+    evicted, ready = conditions.get("Evicted", {}), conditions.get("PodsReady")
+    admission = status.get("admission") or {}
+    asked = {one["name"]: one["count"] for one in spec.get("podSets", ())}
+    given = admission.get("podSetAssignments", ())
+    updates: dict[str, tuple[Mapping[str, Any], ...]] = {}
+    for check in status.get("admissionChecks", ()):
+        for update in check.get("podSetUpdates", ()):
+            updates[update["name"]] = (*updates.get(update["name"], ()), update)
+    admitted = conditions.get("Admitted", {}).get("lastTransitionTime", "")
+    return QueueEntry(
+        queue=spec.get("queueName", ""),
+        inputs=metadata.get("annotations", {}).get(INPUTS, ""),
+        counts=asked | {one["name"]: one["count"] for one in given if "count" in one},
+        reserved="QuotaReserved" in true,
+        admitted=admitted if "Admitted" in true else "",
+        evicted=(evicted["reason"], evicted["message"]) if "Evicted" in true else None,
+        finished="Finished" in true,
+        pods_ready=(ready["status"], ready["reason"]) if ready else None,
+        words=conditions.get("QuotaReserved", {}).get("message", "")[:MESSAGE_CHARACTERS],
+        cluster_queue=admission.get("clusterQueue", ""),
+        flavors={one["name"]: tuple(sorted(set(one.get("flavors", {}).values()))) for one in given},
+        updates=updates,
+    )
 
 
 def _replica_failure(status: Mapping[str, Any]) -> str:

@@ -64,6 +64,16 @@ SAMPLING_BLOCKED: Final = "SamplingBlocked"
 INSERTING_BLOCKED: Final = "InsertingBlocked"
 BOTH_STAND_STILL: Final = "BothStandStill"
 
+# --- Admitted ------------------------------------------------------------------------------
+
+ADMITTED: Final = "Admitted"
+QUEUED: Final = "Queued"
+EVICTED: Final = "Evicted"
+REQUEUED: Final = "Requeued"
+SCALING_REFUSED: Final = "ScalingRefused"
+QUEUEING_MISSING: Final = "QueueingMissing"
+NOT_QUEUED: Final = "NotQueued"
+
 # --- events only ---------------------------------------------------------------------------
 
 STARTED: Final = "Started"

@@ -21,12 +21,20 @@ from greenroom_operator.events import EventPoster
 from greenroom_operator.experiment import Key
 from greenroom_operator.handlers import make_registry, make_settings
 from greenroom_operator.health import Health, served
-from greenroom_operator.kinds import CHILDREN, EXPERIMENT, POD, POD_MONITOR, Kind
+from greenroom_operator.kinds import (
+    CHILDREN,
+    EXPERIMENT,
+    OPTIONAL,
+    POD,
+    POD_MONITOR,
+    WORKLOAD,
+    Kind,
+)
 from greenroom_operator.leader import Lease, LeaseLost
 from greenroom_operator.metrics import Metrics
 from greenroom_operator.progress import Poller
 from greenroom_operator.queue import Urgency, WorkQueue
-from greenroom_operator.settings import Settings
+from greenroom_operator.settings import PlanOptions, Settings
 from greenroom_operator.sync import Synchronizer
 
 logger = logging.getLogger(__name__)
@@ -35,7 +43,7 @@ RETRY_SECONDS = 2.0
 
 
 async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT, or until the cluster came to know PodMonitors, or knows no more.
+    """Run until SIGTERM or SIGINT, or until the cluster came to know PodMonitors or Kueue.
 
     Raises:
         OperatorError: it cannot go on: no cluster, no rights, no CRD, or the Lease was lost.
@@ -109,13 +117,18 @@ async def _operate(
     logger.info("looking after experiments of %s", places)
     cache, queue = Cache(), WorkQueue()
     metrics.queue_depth.set_function(lambda: len(queue))
-    synchronizer = Synchronizer(api, cache, queue, settings.namespaces, settings.resync_seconds)
-    await _synced(synchronizer)
-    kinds = await _kinds(api)
+    kinds = await _known_kinds(api, settings.plan)
     options = settings.plan
     if options.pod_monitors and POD_MONITOR not in kinds:
         logger.info("PodMonitors are not made: this cluster does not know them")
         options = replace(options, pod_monitors=False)
+    if WORKLOAD in kinds:
+        logger.info("experiments may wait in queues of Kueue's")
+    options = replace(options, queueing=WORKLOAD in kinds)
+    synchronizer = Synchronizer(
+        api, cache, queue, kinds, settings.namespaces, settings.resync_seconds
+    )
+    await _synced(synchronizer)
 
     def answered(key: Key) -> None:
         queue.add(key, Urgency.ROUTINE)
@@ -129,7 +142,7 @@ async def _operate(
         await _first_to_end(
             _watch(settings, configuration, cache, queue, synchronizer, health, kinds),
             synchronizer.run(),
-            _other_kinds(api, kinds, settings.resync_seconds),
+            _other_kinds(api, kinds, settings),
             poster.run(),
             *(controller.work() for _ in range(settings.concurrency)),
         )
@@ -158,27 +171,48 @@ async def _synced(synchronizer: Synchronizer) -> None:
             raise OperatorError(f"The operator lacks a right: {error}") from error
 
 
-async def _kinds(api: Api) -> tuple[Kind, ...]:
-    """Return the kinds that are watched: PodMonitors where the cluster knows them."""
-    try:
-        await api.request("GET", f"/apis/{POD_MONITOR.group}/{POD_MONITOR.version}")
-    except NotFound:
-        return EXPERIMENT, POD, *(kind for kind in CHILDREN if kind is not POD_MONITOR)
-    return EXPERIMENT, POD, *CHILDREN
+async def _kinds(api: Api, options: PlanOptions) -> tuple[Kind, ...]:
+    """Return the kinds that are watched: what not every cluster knows only where it does.
+
+    Raises:
+        ApiUnavailable, ApiRefused: the cluster did not tell.
+    """
+    found = [EXPERIMENT, POD]
+    for kind in CHILDREN:
+        if kind is WORKLOAD and not options.queueing:
+            continue
+        if kind in OPTIONAL:
+            try:
+                await api.request("GET", f"/apis/{kind.group}/{kind.version}")
+            except NotFound:
+                continue
+        found.append(kind)
+    return tuple(found)
 
 
-async def _other_kinds(api: Api, kinds: tuple[Kind, ...], seconds: float) -> None:
-    """Return once the cluster knows PodMonitors and did not, or the other way round.
+async def _known_kinds(api: Api, options: PlanOptions) -> tuple[Kind, ...]:
+    """Return the same, however long the API server takes."""
+    while True:
+        try:
+            return await _kinds(api, options)
+        except ApiUnavailable as error:
+            logger.warning("it is not known yet what the cluster knows: %s", error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _other_kinds(api: Api, kinds: tuple[Kind, ...], settings: Settings) -> None:
+    """Return once the cluster knows PodMonitors or Kueue and did not, or the other way round.
 
     Watches are chosen at the start, so this process ends then; who started it starts it again.
     """
     found = kinds
     while found == kinds:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(settings.resync_seconds)
         with suppress(ApiUnavailable, ApiRefused):
-            found = await _kinds(api)
-    known = "knows PodMonitors now" if POD_MONITOR in found else "knows PodMonitors no more"
-    logger.warning("the cluster %s: ending, to begin anew", known)
+            found = await _kinds(api, settings.plan)
+    for kind in set(found) ^ set(kinds):
+        known = "now" if kind in found else "no more"
+        logger.warning("the cluster knows %ss %s: ending, to begin anew", kind.kind, known)
 
 
 async def _watch(
@@ -202,7 +236,10 @@ async def _watch(
 
     kopf.on.login(registry=registry, id="login")(login)
     places = settings.namespaces or (None,)
-    health.expect(kind.path(place) for kind in kinds for place in places)
+    # Nobody is served better by a process that begins anew because Kueue is away.
+    health.expect(kind.path(place) for kind in kinds if kind is not WORKLOAD for place in places)
+    if WORKLOAD in kinds:
+        health.notice(WORKLOAD.path(place) for place in places)
     health.not_ready = None
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     # kopf would make one of the user's name, which a container need not have.

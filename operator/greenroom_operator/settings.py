@@ -14,6 +14,7 @@ class PlanOptions:
         worker_image: of learner, actors and evaluator where ``spec.image`` is not set.
         replay_image: of the Reverb server.
         pod_disruption_budgets, network_policies, pod_monitors: whether these are made.
+        queueing: whether there is a Kueue for experiments that name a queue.
     """
 
     worker_image: str
@@ -21,6 +22,7 @@ class PlanOptions:
     pod_disruption_budgets: bool = True
     network_policies: bool = True
     pod_monitors: bool = True
+    queueing: bool = True
 
 
 @dataclass(frozen=True, slots=True)

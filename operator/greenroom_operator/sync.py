@@ -15,7 +15,7 @@ from greenroom_operator.cache import Cache
 from greenroom_operator.client import Api, Object
 from greenroom_operator.errors import ApiRefused, ApiUnavailable, NotFound
 from greenroom_operator.experiment import Key
-from greenroom_operator.kinds import CHILDREN, EXPERIMENT, POD, POD_MONITOR, Kind
+from greenroom_operator.kinds import CHILDREN, EXPERIMENT, OPTIONAL, POD, WORKLOAD, Kind
 from greenroom_operator.names import CHILD_SELECTOR, EXPERIMENT_LABEL
 from greenroom_operator.queue import Urgency, WorkQueue
 
@@ -31,6 +31,7 @@ class Synchronizer:
 
     Args:
         api, cache, queue: its parts.
+        kinds: what the cluster knows of what is watched.
         namespaces: whose objects; all if none is named.
         seconds: between two comparisons.
     """
@@ -40,10 +41,11 @@ class Synchronizer:
         api: Api,
         cache: Cache,
         queue: WorkQueue,
+        kinds: tuple[Kind, ...],
         namespaces: tuple[str, ...],
         seconds: float,
     ) -> None:
-        self._api, self._cache, self._queue = api, cache, queue
+        self._api, self._cache, self._queue, self._kinds = api, cache, queue, kinds
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
         self._seconds = seconds
         self._wanted = asyncio.Event()
@@ -56,11 +58,13 @@ class Synchronizer:
         """Compare now and then, for ever."""
         while True:
             try:
-                async with asyncio.timeout(self._seconds):
+                async with asyncio.timeout(self._seconds if self._all_known() else RETRY_SECONDS):
                     await self._wanted.wait()
                 await asyncio.sleep(SETTLE_SECONDS)
             except TimeoutError:
-                pass
+                if not self._all_known():
+                    await self._compare_queues()
+                    continue
             self._wanted.clear()
             try:
                 await self.compare()
@@ -80,9 +84,29 @@ class Synchronizer:
         """
         # Children first: an experiment without them would have them all made once more.
         for kind in (*CHILDREN, POD, EXPERIMENT):
-            await self._compare_kind(kind)
+            if kind not in self._kinds:
+                continue
+            if kind is WORKLOAD:
+                await self._compare_queues()
+            else:
+                await self._compare_kind(kind)
         for key in list(self._cache.keys()):
             self._queue.add(key, Urgency.ROUTINE)
+
+    def _all_known(self) -> bool:
+        return self._cache.queues_known or WORKLOAD not in self._kinds
+
+    async def _compare_queues(self) -> None:
+        """Do the same for Kueue's Workloads, which hold nobody up who names no queue.
+
+        Kueue itself takes part in listing them, by its conversion webhook, and may be away.
+        """
+        try:
+            await self._compare_kind(WORKLOAD)
+        except ApiUnavailable as error:
+            logger.warning("what Kueue has admitted is not known: %s", error)
+        else:
+            self._cache.queues_known = True
 
     async def _compare_kind(self, kind: Kind) -> None:
         seen: dict[Key, set[str]] = {}
@@ -108,7 +132,7 @@ class Synchronizer:
                 for body in page:
                     self._take(kind, body, seen)
         except NotFound:
-            if kind is POD_MONITOR:
+            if kind in OPTIONAL:
                 return None
             raise
         return listed

@@ -18,7 +18,7 @@ from charts.generate import CHART, MANIFEST
 from e2e.cluster.cluster import Cluster, Kubectl, KubectlError
 from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.processes import wait_until
-from greenroom_operator.kinds import CHILDREN, POD
+from greenroom_operator.kinds import CHILDREN, POD, WORKLOAD
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cartpole-dqn.yaml"
 OF_THE_EXPERIMENT = "--selector=greenroom.dev/experiment=cartpole-dqn"
@@ -27,6 +27,8 @@ CRD = "rlexperiments.greenroom.dev"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SECONDS = 90
+# Of an experiment that names no queue.
+KINDS = (*(kind for kind in CHILDREN if kind is not WORKLOAD), POD)
 KEPT = {"greenroom-rlexperiments-edit", "greenroom-rlexperiments-view", CRD}
 WATCHED = (
     "metrics.monitor.enabled=true", "metrics.rules.enabled=true", "dashboards.enabled=true",
@@ -116,7 +118,7 @@ def test_uninstalling_leaves_what_runs_alone(plane: ControlPlane, tmp_path: Path
     finally:
         operator.stop()
     operator.check()
-    assert {kind.kind for kind in (*CHILDREN, POD)} <= {kind for kind, _ in before}
+    assert {kind.kind for kind in KINDS} <= {kind for kind, _ in before}
 
     helm("uninstall", "greenroom", "--namespace=system", "--wait",
          kubeconfig=plane.cluster.kubeconfig)  # fmt: skip
@@ -132,10 +134,9 @@ def pods_of(kubectl: Kubectl) -> list[str]:
 
 def of_the_experiment(kubectl: Kubectl) -> dict[tuple[str, str], str]:
     """The uids of an experiment's children and pods, none of which is being deleted."""
-    kinds = (*CHILDREN, POD)
     found = kubectl.json(
         "get",
-        ",".join(f"{kind.plural}.{kind.group}".rstrip(".") for kind in kinds),
+        ",".join(f"{kind.plural}.{kind.group}".rstrip(".") for kind in KINDS),
         OF_THE_EXPERIMENT,
     )
     for item in found["items"]:

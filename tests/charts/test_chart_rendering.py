@@ -41,7 +41,7 @@ MATRIX = {
     "CRD that goes": ("crds.keep=false",),
     "without extras": tuple(
         f"experiments.{name}=false"
-        for name in ("podDisruptionBudgets", "networkPolicies", "podMonitors")
+        for name in ("podDisruptionBudgets", "networkPolicies", "podMonitors", "queueing")
     ),
 }
 
@@ -94,6 +94,8 @@ def test_the_operator_understands_its_arguments(settings: tuple[str, ...]) -> No
     namespaces = ["system"] if "singleNamespace=true" in settings else []
     assert list(given["namespace"] or ()) == namespaces
     assert given["pod_monitors"] == ("experiments.podMonitors=false" not in settings)
+    alone = {"experiments.queueing=false", "singleNamespace=true"}
+    assert given["queueing"] == (not alone & set(settings))
     assert given["network_policies"] == ("experiments.networkPolicies=false" not in settings)
     assert given["pod_disruption_budgets"] == (
         "experiments.podDisruptionBudgets=false" not in settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import yaml
 from audit import granted, refused, requests_of, used
 from chart_tools import render
 from operator_process import OperatorProcess
+from queues import KUEUE, QUEUE, queue
 from test_chart_installing import EXAMPLE, chart_flags, install, may_do
 
 from e2e.cluster.cluster import Kubectl
 from e2e.cluster.control_plane import ControlPlane
+from e2e.cluster.kueue import kueue
 from e2e.cluster.processes import wait_until
-from greenroom_operator.kinds import CHILDREN
+from greenroom_operator.kinds import CHILDREN, WORKLOAD, Kind
 
 # On a busy machine real roles and control planes take their time to start.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -42,15 +45,9 @@ def test_each_right_is_used_and_none_is_missing(
     install(plane.cluster, "replicas=0", *settings)
     # With the namespace's restricted Pod Security Standard, for children too.
     kubectl = plane.cluster.kubectl("system")
-    account = plane.cluster.kubeconfig_for("system", ACCOUNT)
-    operator = OperatorProcess(account, None, tmp_path / "log", chart_flags(*settings)).start()
-    try:
-        operator.wait_leading()
-        live(kubectl)
-        lease_is_renewed(plane)
-    finally:
-        operator.stop()
-    operator.check()
+    # An operator of one namespace has no use for Kueue, and no right to it.
+    with nullcontext() if settings else kueue(plane):
+        operate(plane, kubectl, tmp_path / "log", settings)
 
     assert plane.cluster.audit_log is not None
     entries = requests_of(plane.cluster.audit_log, "system", ACCOUNT)
@@ -58,10 +55,30 @@ def test_each_right_is_used_and_none_is_missing(
     assert used(entries) == granted(roles(render(*settings)))
 
 
-def live(kubectl: Kubectl) -> None:
+def operate(plane: ControlPlane, kubectl: Kubectl, log: Path, settings: tuple[str, ...]) -> None:
+    """An operator with the chart's rights looks after a whole life."""
+    if not settings:
+        queue(kubectl, cpu="100")
+        priority = {"apiVersion": KUEUE, "kind": "WorkloadPriorityClass", "value": 1}
+        text = yaml.safe_dump(priority | {"metadata": {"name": "high"}})
+        kubectl("apply", "--server-side", "-f", "-", stdin=text)
+    account = plane.cluster.kubeconfig_for("system", ACCOUNT)
+    operator = OperatorProcess(account, None, log, chart_flags(*settings)).start()
+    try:
+        operator.wait_leading()
+        live(kubectl, queued=not settings)
+        lease_is_renewed(plane)
+    finally:
+        operator.stop()
+    operator.check()
+
+
+def live(kubectl: Kubectl, *, queued: bool) -> None:
     """An experiment is made, grown, tampered with, finished, and removed by its TTL."""
     experiment = yaml.safe_load(EXAMPLE.read_text())
     experiment["spec"]["replay"]["storage"] = {"size": "1Gi"}
+    if queued:
+        experiment["metadata"]["labels"] = {QUEUE: "team", "kueue.x-k8s.io/priority-class": "high"}
     kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(experiment))
     claim = f"data-{NAME}-replay-0"
     wait_until(lambda: requested(kubectl, claim) == "1Gi", SECONDS, "it is made")
@@ -69,8 +86,8 @@ def live(kubectl: Kubectl) -> None:
     patch(kubectl, {"spec": {"replay": {"storage": {"size": "2Gi"}}}})
     wait_until(lambda: requested(kubectl, claim) == "2Gi", SECONDS, "it has grown")
 
-    kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(strays(kubectl)))
-    wait_until(lambda: not stray_names(kubectl), SECONDS, "what is not planned is gone")
+    kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(strays(kubectl, queued)))
+    wait_until(lambda: not stray_names(kubectl, queued), SECONDS, "what is not planned is gone")
 
     patch(kubectl, {"spec": {"ttlSecondsAfterFinished": 1}})
     # What the operator writes of that, and of pods that get ready, would put out the next one.
@@ -116,7 +133,7 @@ def requested(kubectl: Kubectl, claim: str) -> str:
     return kubectl("get", "pvc", claim, path, "--ignore-not-found")
 
 
-def strays(kubectl: Kubectl) -> list[dict[str, Any]]:
+def strays(kubectl: Kubectl, queued: bool) -> list[dict[str, Any]]:
     """One child of each kind that is pruned, as an older operator might have left it."""
     owner = kubectl.json("get", "rlx", NAME)
     metadata = {
@@ -151,6 +168,7 @@ def strays(kubectl: Kubectl) -> list[dict[str, Any]]:
         },
         "PodDisruptionBudget": {"spec": {"selector": selector}},
         "NetworkPolicy": {"spec": {"podSelector": selector}},
+        "Workload": {"spec": {"podSets": [{"name": "main", "count": 1, "template": template}]}},
         "PodMonitor": {"spec": {"selector": selector, "podMetricsEndpoints": []}},
     }  # fmt: skip
     return [
@@ -160,13 +178,17 @@ def strays(kubectl: Kubectl) -> list[dict[str, Any]]:
             "metadata": metadata,
             **specs[kind.kind],
         }
-        for kind in CHILDREN
+        for kind in known(queued)
         if kind.prunable
     ]
 
 
-def stray_names(kubectl: Kubectl) -> str:
-    kinds = ",".join(f"{kind.plural}.{kind.group}".rstrip(".") for kind in CHILDREN)
+def known(queued: bool) -> list[Kind]:
+    return [kind for kind in CHILDREN if queued or kind is not WORKLOAD]
+
+
+def stray_names(kubectl: Kubectl, queued: bool) -> str:
+    kinds = ",".join(f"{kind.plural}.{kind.group}".rstrip(".") for kind in known(queued))
     return "\n".join(
         line for line in kubectl("get", kinds, "--output=name").splitlines() if "/stray" in line
     )

@@ -19,6 +19,7 @@ sys.path.append(str(Path(__file__).with_name("plan")))
 
 from plan_tools import by_key, planned
 
+from greenroom_operator import kinds
 from greenroom_operator.apply import Applier
 from greenroom_operator.cache import Cache
 from greenroom_operator.client import Api, load_configuration, open_session
@@ -135,7 +136,9 @@ async def extras(api, experiment):
 async def one_pass(api, experiment):
     """Look at the cluster as an operator that starts, and apply what is planned."""
     cache, queue = Cache(), WorkQueue()
-    await Synchronizer(api, cache, queue, (experiment.namespace,), 600.0).compare()
+    children = [kind for kind in kinds.CHILDREN if kind not in kinds.OPTIONAL]
+    known = (*children, kinds.POD, kinds.EXPERIMENT)
+    await Synchronizer(api, cache, queue, known, (experiment.namespace,), 600.0).compare()
     manifests = plan_of(experiment)
     return await Applier(api, cache).apply(experiment, manifests), manifests, cache
 

@@ -30,6 +30,7 @@ READ = [
     ("pod_disruption_budgets", "false", False),
     ("network_policies", "false", False),
     ("pod_monitors", "false", False),
+    ("queueing", "false", False),
 ]
 COMMAND = typer.main.get_command(app)
 

@@ -7,7 +7,7 @@ import pytest
 from greenroom_operator import leader, sync
 from greenroom_operator.cache import Cache
 from greenroom_operator.errors import ApiRefused
-from greenroom_operator.kinds import EXPERIMENT
+from greenroom_operator.kinds import CHILDREN, EXPERIMENT, POD
 from greenroom_operator.leader import Lease, LeaseLost
 from greenroom_operator.queue import WorkQueue
 from greenroom_operator.sync import Synchronizer
@@ -32,7 +32,9 @@ def test_a_comparison_that_is_refused_is_made_later(monkeypatch, status, reason)
                 done.set()
 
     async def run():
-        synchronizer = Synchronizer(Lists(), Cache(), WorkQueue(), (), 3600.0)
+        synchronizer = Synchronizer(
+            Lists(), Cache(), WorkQueue(), (*CHILDREN, POD, EXPERIMENT), (), 3600.0
+        )
         task = asyncio.create_task(synchronizer.run())
         synchronizer.want()
         async with asyncio.timeout(SECONDS):

@@ -4,10 +4,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from operating import Writes, eventually
 
-from greenroom_operator.kinds import CHILDREN, EXPERIMENT, POD, POD_MONITOR
+from greenroom_operator.kinds import CHILDREN, EXPERIMENT, OPTIONAL, POD
 from greenroom_operator.names import CHILD_SELECTOR
 
-SELECTED = {kind.plural for kind in (*CHILDREN, POD) if kind is not POD_MONITOR}
+SELECTED = {kind.plural for kind in (*CHILDREN, POD) if kind not in OPTIONAL}
 READING = ("list", "watch")
 
 

@@ -10,15 +10,20 @@ network policy, then workloads, then what watches over pods that are there.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
+from greenroom_operator import stored
+from greenroom_operator.digests import digest
 from greenroom_operator.experiment import Experiment
 from greenroom_operator.names import APPLIED, Role
 from greenroom_operator.observed import Decision, Manifest, Observed
 from greenroom_operator.plan.config import experiment_config
 from greenroom_operator.plan.disruption import actors_budget, core_budget
-from greenroom_operator.plan.inputs import digest, inputs_of
+from greenroom_operator.plan.inputs import inputs_of
 from greenroom_operator.plan.monitor import pod_monitor
 from greenroom_operator.plan.network import network_policy
+from greenroom_operator.plan.queueing import queued_workload
 from greenroom_operator.plan.services import learner_service, replay_service
 from greenroom_operator.plan.subject import Subject
 from greenroom_operator.plan.volumes import learner_claim, replay_growth
@@ -26,7 +31,7 @@ from greenroom_operator.plan.workloads import deployment, replay_stateful_set
 from greenroom_operator.settings import PlanOptions
 from greenroom_operator.status import resolve_images
 
-__all__ = ["is_seeding", "plan"]
+__all__ = ["is_seeding", "placement_of", "plan"]
 
 _DEPLOYED: tuple[Role, ...] = ("learner", "actor", "evaluator")
 
@@ -37,8 +42,8 @@ def plan(
     """Return the objects that an experiment is to consist of, in the order to apply them in.
 
     Args:
-        experiment: what is wanted. Its status tells the images that were chosen, and whether
-            the learner has run.
+        experiment: what is wanted. Its status tells the images that were chosen, where a queue
+            has its pods run, and whether the learner has run.
         decision: how many pods of each role there are to be.
         observed: what is there: volumes that are larger than asked for stay so.
         options: what this operator makes.
@@ -53,8 +58,20 @@ def plan(
         images=resolve_images(experiment, options),
         inputs=inputs_of(experiment.resource),
         seeding=is_seeding(experiment),
+        placement=placement_of(experiment),
     )
-    return tuple(map(_sealed, _objects(subject, decision, observed, options)))
+    objects = [*_objects(subject, decision, observed, options)]
+    if decision.queued:
+        # Its quota is of what pods ask for before the queue says where they run.
+        asking = replace(subject, placement={})
+        objects.insert(0, queued_workload(asking, experiment.resource, observed.priority))
+    return tuple(map(_sealed, objects))
+
+
+def placement_of(experiment: Experiment) -> dict[str, Any]:
+    """Return what ``status.admission`` says of each role, {} without a queue."""
+    admission = stored.mapping(experiment.status.get("admission"))
+    return {one["name"]: one for one in admission.get("podSets", ())}
 
 
 def _objects(

@@ -7,15 +7,14 @@ an older worker image would refuse.
 
 from __future__ import annotations
 
-import json
 import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, Final
 
 from greenroom_api import RLExperiment
 from greenroom_api.documents import write_document
+from greenroom_operator.digests import digest
 from greenroom_operator.names import ROLES, Role
 
 Path = tuple[str, ...]
@@ -102,12 +101,6 @@ def inputs_of(resource: RLExperiment) -> Inputs:
     inputs = _make(resource)
     _kept[key] = weakref.ref(resource, lambda _: _kept.pop(key, None)), inputs
     return inputs
-
-
-def digest(value: Any) -> str:
-    """Return a digest of plain values, the same in whatever order their keys are."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _make(resource: RLExperiment) -> Inputs:

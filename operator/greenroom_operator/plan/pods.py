@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from greenroom_operator import names
+from greenroom_operator.digests import digest
 from greenroom_operator.names import Role
 from greenroom_operator.plan.config import config_name
 from greenroom_operator.plan.containers import TEMPORARY, seed_container, worker_container
-from greenroom_operator.plan.inputs import digest
 from greenroom_operator.plan.merge import merge_template
 from greenroom_operator.plan.subject import Subject
 from greenroom_operator.plan.volumes import CLAIM
@@ -33,7 +33,23 @@ def pod_template(subject: Subject, role: Role) -> dict[str, Any]:
         "metadata": {"labels": subject.labels(role), "annotations": _annotations(subject, role)},
         "spec": _pod_spec(subject, role),
     }
-    return merge_template(template, _users(subject, role))
+    return _placed(merge_template(template, _users(subject, role)), subject, role)
+
+
+def _placed(template: dict[str, Any], subject: Subject, role: Role) -> dict[str, Any]:
+    """Return a template with what the queue says of the nodes that pods are to run on."""
+    placement = subject.placement.get(role)
+    if placement is None:
+        return template
+    metadata, spec = dict(template["metadata"]), dict(template["spec"])
+    for part, name in ((metadata, "labels"), (metadata, "annotations"), (spec, "nodeSelector")):
+        if placement.get(name):
+            part[name] = {**part.get(name, {}), **placement[name]}
+    if placement.get("tolerations"):
+        known = spec.get("tolerations", [])
+        new = [one for one in placement["tolerations"] if one not in known]
+        spec["tolerations"] = [*known, *new]
+    return {**template, "metadata": metadata, "spec": spec}
 
 
 def _users(subject: Subject, role: Role) -> Mapping[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from greenroom_api import ExperimentSpec
@@ -26,6 +26,7 @@ class Subject:
         images: that its roles run, as ``status.images`` has them.
         inputs: what its roles read.
         seeding: whether the learner still has to copy what ``spec.resumeFrom`` names.
+        placement: by role, what of ``status.admission`` its pods get.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Subject:
     images: Mapping[str, str]
     inputs: Inputs
     seeding: bool
+    placement: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def image(self, role: Role) -> str:
         """Return the image of a role, before a ``podTemplate`` says otherwise."""

@@ -4,6 +4,7 @@
 
     managed_by      whether it is ours at all
     goal            run, suspend, succeed or fail
+    queueing        whether a queue lets it run, and what Kueue is told of it
     scaling         replicas while it runs
     resume_source   whether the learner must wait for the volume that it begins from
     stopping        replicas while it stops: actors and evaluator, then the learner, then replay
@@ -21,7 +22,7 @@ from __future__ import annotations
 from greenroom_operator.experiment import Experiment
 from greenroom_operator.names import ROLES
 from greenroom_operator.observed import Decision, Observed
-from greenroom_operator.policies import polling, scaling, stopping, ttl, workloads
+from greenroom_operator.policies import polling, queueing, scaling, stopping, ttl, workloads
 from greenroom_operator.policies.goal import goal
 from greenroom_operator.policies.managed_by import is_ours
 
@@ -38,6 +39,8 @@ def decide(experiment: Experiment, observed: Observed) -> Decision:
         as_it_is = {role: workloads.present(experiment, observed, role) for role in ROLES}
         return Decision(replicas=as_it_is, goal="run")
     wanted = goal(experiment)
+    if wanted == "run" and not queueing.may_run(experiment, observed):
+        wanted = "queue"
     if wanted == "run":
         replicas = scaling.running(experiment, observed)
     else:
@@ -45,6 +48,7 @@ def decide(experiment: Experiment, observed: Observed) -> Decision:
     return Decision(
         replicas=replicas,
         goal=wanted,
+        queued=queueing.is_queued(experiment, observed, wanted),
         delete=ttl.is_due(experiment, observed.now),
         recheck_seconds=polling.recheck_seconds(experiment, observed),
         poll_seconds=polling.poll_seconds(experiment, observed),

@@ -7,11 +7,14 @@ from typing import Literal, TypeAlias
 from greenroom_operator import names, stored
 from greenroom_operator.experiment import Experiment
 
-Goal: TypeAlias = Literal["run", "suspend", "succeed", "fail"]
+Goal: TypeAlias = Literal["run", "queue", "suspend", "succeed", "fail"]
 
 
 def goal(experiment: Experiment) -> Goal:
-    """Return the goal. A terminal condition that is in the status stands above the spec."""
+    """Return the goal, as far as the experiment alone tells it: a queue may stand before "run".
+
+    A terminal condition that is in the status stands above the spec.
+    """
     ended = stored.terminal(experiment.status)
     if ended == names.SUCCEEDED:
         return "succeed"

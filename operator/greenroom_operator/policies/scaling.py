@@ -5,7 +5,7 @@ from __future__ import annotations
 from greenroom_operator.experiment import Experiment
 from greenroom_operator.names import Role
 from greenroom_operator.observed import Observed
-from greenroom_operator.policies import resume_source, stopping, workloads
+from greenroom_operator.policies import queueing, resume_source, stopping, workloads
 
 
 def running(experiment: Experiment, observed: Observed) -> dict[Role, int]:
@@ -18,5 +18,5 @@ def running(experiment: Experiment, observed: Observed) -> dict[Role, int]:
         # which has the run directory still.
         leaving = any(pod.deleting for pod in stopping.remaining(observed, "learner"))
         learner = 0 if leaving else 1
-    actors = experiment.resource.spec.actors.replicas
+    actors = queueing.actors(experiment, observed)
     return {"replay": 1, "learner": learner, "actor": actors, "evaluator": 1}

@@ -5,11 +5,12 @@ The same observation gives the same status again, so that nothing is written at 
     status = make_status(experiment, observed, decision)
 
     making      the whole of it, and what is latched
-    conditions  Ready, Progressing, Suspended, Succeeded, Failed, ReplayStalled
+    conditions  Ready, Progressing, Suspended, Succeeded, Failed, ReplayStalled, Admitted
     progress    counts, rates and the checkpoint; how often they change
     situation   what conditions are made of
     suspended   Suspended, and what is said while pods leave
     stalled     ReplayStalled
+    admitted    Admitted, of an experiment that names a queue
     images      which images an experiment keeps
     invalid     of an experiment that cannot be read
     events      what a change of status tells people

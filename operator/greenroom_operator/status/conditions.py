@@ -1,4 +1,4 @@
-"""The six conditions of an experiment: what each says, and in which words.
+"""The conditions of an experiment: what each says, and in which words.
 
 =============  =======================  ===========================  ========================
 condition      True                     False                        Unknown
@@ -7,11 +7,15 @@ Ready          replay, learner and at   not yet, not any more, or
                least one actor work     not wanted
 Progressing    all is as the spec says  something stands in the      the learner does not
                or on its way there      way; or the end is reached   answer
-Suspended      all pods are gone        not asked for, or on its way
+Suspended      all pods are gone, as    not asked for, or on its way
+               was asked for, or since
+               a queue has its turn
 Succeeded      a stop condition is met  not (yet)
 Failed         it cannot go on          not (yet)
 ReplayStalled  nothing flows            flows, or need not           the learner does not
                                                                      answer
+Admitted       a queue lets it run      it waits, or was evicted; of
+                                        experiments with a queue
 =============  =======================  ===========================  ========================
 """
 
@@ -25,6 +29,7 @@ from greenroom_operator import causes, names, reasons, stored
 from greenroom_operator.causes import WORKLOAD, Cause
 from greenroom_operator.names import ROLES, child_name
 from greenroom_operator.policies import polling, resume_source
+from greenroom_operator.status.admitted import admitted
 from greenroom_operator.status.situation import (
     Situation,
     Verdict,
@@ -42,10 +47,10 @@ NOT_FAILED = Verdict("False", reasons.NOT_FAILED, "nothing has failed for good")
 
 
 def make_verdicts(situation: Situation) -> dict[str, Verdict]:
-    """Return the six conditions by type, in the order in which they are shown."""
+    """Return the conditions by type, in the order in which they are shown."""
     obstacles = _obstacles(situation)
     ended = {} if situation.terminal is None else dict([situation.terminal])
-    return {
+    verdicts = {
         names.READY: _ready(situation, obstacles),
         names.PROGRESSING: _progressing(situation, obstacles),
         names.SUSPENDED: suspended(situation),
@@ -53,6 +58,8 @@ def make_verdicts(situation: Situation) -> dict[str, Verdict]:
         names.FAILED: ended.get(names.FAILED, NOT_FAILED),
         names.REPLAY_STALLED: replay_stalled(situation),
     }
+    queued = admitted(situation)
+    return verdicts if queued is None else verdicts | {names.ADMITTED: queued}
 
 
 def write_conditions(

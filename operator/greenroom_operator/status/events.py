@@ -9,6 +9,8 @@ from typing import Any, Literal
 from greenroom_operator import names, reasons, stored
 from greenroom_operator.words import bounded
 
+_AT_REST = (names.SUSPENDING, names.SUSPENDED)
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -33,13 +35,15 @@ def _life(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Event]:
         yield Event("Normal", reasons.STARTED, "replay, learner and actors are ready")
     if names.SUSPENDING == new.get("phase") != old.get("phase"):
         yield Event("Normal", reasons.SUSPENDING, "actors leave, then the learner, then replay")
-    if _became(old, new, names.SUSPENDED, "True"):
+    yield from _queue(old, new)
+    started = "environmentSteps" in new
+    if _became(old, new, names.SUSPENDED, "True") and (started or _suspended(new)):
         missed = _reason(new, names.SUSPENDED) == reasons.CHECKPOINT_MISSED
         kind: Literal["Normal", "Warning"] = "Warning" if missed else "Normal"
         yield Event(kind, reasons.SUSPENDED, _message(new, names.SUSPENDED))
     if stored.terminal(new) is None and (
-        old.get("phase") in (names.SUSPENDING, names.SUSPENDED)
-        and new.get("phase") not in (names.SUSPENDING, names.SUSPENDED)
+        old.get("phase") in (*_AT_REST, names.QUEUED if started else "")
+        and new.get("phase") not in (*_AT_REST, names.QUEUED)
     ):
         saved = stored.mapping(old.get("checkpoint"))
         words = "the learner goes on from its newest checkpoint" if saved else "all roles start"
@@ -51,11 +55,26 @@ def _life(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Event]:
         yield Event("Warning", reasons.FAILED, bounded(cause))
 
 
+def _queue(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Event]:
+    """Yield what a queue of Kueue's did, and what it does not let happen."""
+    reason, message = _reason(new, names.ADMITTED), _message(new, names.ADMITTED)
+    if reason == _reason(old, names.ADMITTED):
+        return
+    if reason in (reasons.QUEUED, reasons.ADMITTED, reasons.EVICTED, reasons.REQUEUED):
+        yield Event("Normal", reason, message)
+    elif reason in (reasons.SCALING_REFUSED, reasons.QUEUEING_MISSING):
+        yield Event("Warning", reason, message)
+
+
+def _suspended(status: Mapping[str, Any]) -> bool:
+    return status.get("phase") == names.SUSPENDED
+
+
 def _trouble(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Event]:
     if stored.terminal(new) is None:
         before, now = stored.count(old.get("failures")), stored.count(new.get("failures"))
         obstructed = _status(new, names.PROGRESSING) in ("False", "Unknown")
-        obstructed = obstructed and new.get("phase") not in (names.SUSPENDING, names.SUSPENDED)
+        obstructed = obstructed and new.get("phase") not in (*_AT_REST, names.QUEUED)
         message = _message(new, names.PROGRESSING)
         if now > before:
             cause = f": {message}" if obstructed else ""

@@ -19,7 +19,7 @@ from greenroom_operator.stored import write_time
 from greenroom_operator.words import bounded
 
 # What the controller puts in: it is kept as it is.
-_CARRIED = ("images", "tokenSecret")
+_CARRIED = ("images", "tokenSecret", "admission")
 
 
 def make_status(experiment: Experiment, observed: Observed, decision: Decision) -> dict[str, Any]:
@@ -123,9 +123,10 @@ def _phase(situation: Situation, verdicts: Mapping[str, Verdict]) -> str:
     """Return one word for a column."""
     if situation.terminal is not None:
         return situation.terminal[0]
-    if situation.decision.goal == "suspend":
-        suspended = verdicts[names.SUSPENDED].status == "True"
-        return names.SUSPENDED if suspended else names.SUSPENDING
+    if situation.decision.goal in ("suspend", "queue"):
+        if verdicts[names.SUSPENDED].status != "True":
+            return names.SUSPENDING
+        return names.SUSPENDED if situation.decision.goal == "suspend" else names.QUEUED
     ready = verdicts[names.READY].status == "True"
     if ready and verdicts[names.PROGRESSING].status == "True":
         return names.RUNNING

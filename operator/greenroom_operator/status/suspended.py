@@ -1,4 +1,4 @@
-"""Suspended: whether all pods have left at the user's wish, and with which checkpoint."""
+"""Suspended: whether all pods have left, as a user or a queue wants, and with which checkpoint."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from greenroom_operator import names, reasons, stored
 from greenroom_operator.observed import Observed
 from greenroom_operator.policies import stopping
+from greenroom_operator.status.admitted import admitted
 from greenroom_operator.status.situation import Situation, Verdict
 from greenroom_operator.words import bounded
 
@@ -24,7 +25,7 @@ def suspended(situation: Situation) -> Verdict:
     if situation.terminal is not None:
         kind, _ = situation.terminal
         return Verdict("False", kind, f"the experiment has {kind.lower()}: it is not suspended")
-    if situation.decision.goal != "suspend":
+    if situation.decision.goal not in ("suspend", "queue"):
         return Verdict("False", reasons.NOT_SUSPENDED, "spec.suspend is false")
     if situation.stage != "stopped":
         return Verdict("False", *rest(situation))
@@ -40,6 +41,10 @@ def rest(situation: Situation) -> tuple[str, str]:
     if situation.stage == "stopped" and situation.terminal is not None:
         kind, verdict = situation.terminal
         return kind, verdict.message
+    if situation.stage == "stopped" and situation.decision.goal == "queue":
+        waiting = admitted(situation)
+        assert waiting is not None, "what waits for a queue names one"
+        return waiting.reason, waiting.message
     reason, message = _STAGES[situation.stage]
     return reason, message + _lost(situation.observed)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from e2e.cluster.client import Api, ApiError, Object
-from greenroom_operator.kinds import CHILDREN, POD_MONITOR, SECRET
+from greenroom_operator.kinds import CHILDREN, OPTIONAL, SECRET
 from greenroom_operator.status.progress import COUNTS, RATES
 
 # Of this run, and not of a life: other values each time.
@@ -28,7 +28,7 @@ def family(api: Api, namespace: str) -> dict[str, Object]:
         try:
             items = api.get(kind.path(namespace))["items"]
         except ApiError as error:
-            if kind is POD_MONITOR and error.code == 404:
+            if kind in OPTIONAL and error.code == 404:
                 continue
             raise
         for item in items:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from operating import document, eventually, ready
 
 from e2e.cluster.client import Api, ApiError
-from greenroom_operator.kinds import CHILDREN, EXPERIMENT, POD_MONITOR
+from greenroom_operator.kinds import CHILDREN, EXPERIMENT, OPTIONAL
 from greenroom_operator.names import MANAGED_BY
 
 sys.path.append(str(Path(__file__).parents[2] / "api"))
@@ -80,7 +80,7 @@ def test_random_specs_are_refused_with_words_or_looked_after(cut_off, cluster, n
         api.delete(EXPERIMENT.path(namespace))
 
         def left():
-            kinds = [kind for kind in CHILDREN if kind is not POD_MONITOR]
+            kinds = [kind for kind in CHILDREN if kind not in OPTIONAL]
             items = [i for k in kinds for i in api.get(k.path(namespace))["items"]]
             return [i["metadata"]["name"] for i in items if "ownerReferences" in i["metadata"]]
 

@@ -1,7 +1,8 @@
 """Golden manifests: what each file of ``input/`` is planned as, in ``output/``.
 
 An input has an ``experiment`` as the API server holds it, and may have ``replicas`` by role,
-``options`` of the operator, and ``children`` (kind/name) that are there already. An output
+``options`` of the operator, ``children`` (kind/name) that are there already, and be ``queued``,
+which makes a Workload of Kueue. An output
 begins with the names of all objects, in their order; those that are as in ``minimal.yaml``
 are not shown again.
 
@@ -48,6 +49,7 @@ class Input:
     replicas: dict[Role, int] = field(default_factory=dict)
     options: dict[str, bool] = field(default_factory=dict)
     children: dict[str, dict[str, Any]] = field(default_factory=dict)
+    queued: bool = False
 
     @classmethod
     def read(cls, path: Path) -> Input:
@@ -55,7 +57,8 @@ class Input:
 
     def planned(self, experiment: Experiment) -> tuple[Manifest, ...]:
         decision = running(experiment)
-        decision = replace(decision, replicas={**decision.replicas, **self.replicas})
+        replicas = {**decision.replicas, **self.replicas}
+        decision = replace(decision, replicas=replicas, queued=self.queued)
         children = {}
         for key, child in self.children.items():
             kind, name = key.split("/")

@@ -1,0 +1,45 @@
+"""The Workload by which an experiment waits in a queue of Kueue's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from greenroom_api import RLExperiment
+from greenroom_operator import names
+from greenroom_operator.names import ROLES
+from greenroom_operator.observed import Manifest
+from greenroom_operator.plan.pods import pod_template
+from greenroom_operator.plan.subject import Subject
+from greenroom_operator.policies.queueing import needs
+
+
+def queued_workload(subject: Subject, resource: RLExperiment, priority: int | None) -> Manifest:
+    """Return the Workload: a pod set for each role.
+
+    Args:
+        subject, resource: the experiment.
+        priority: value of the WorkloadPriorityClass that it names, None without.
+
+    Source: https://kueue.sigs.k8s.io/docs/concepts/workload/
+    """
+    labels = resource.metadata.labels or {}
+    counts = {"actor": subject.spec.actors.replicas}
+    spec: dict[str, Any] = {
+        "queueName": labels[names.QUEUE_LABEL],
+        "podSets": [
+            {"name": role, "count": counts.get(role, 1), "template": pod_template(subject, role)}
+            for role in ROLES
+        ],
+    }
+    if priority is not None:
+        name = labels[names.PRIORITY_LABEL]
+        of = {"group": "kueue.x-k8s.io", "kind": "WorkloadPriorityClass", "name": name}
+        spec |= {"priorityClassRef": of, "priority": priority}
+    return {
+        "apiVersion": "kueue.x-k8s.io/v1beta2",
+        "kind": names.WORKLOAD,
+        "metadata": subject.metadata(
+            names.workload_name(subject.name), annotations={names.INPUTS: needs(resource)}
+        ),
+        "spec": spec,
+    }
