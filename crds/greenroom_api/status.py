@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field
 
 from greenroom_api.base import ApiModel
 from greenroom_api.lists import KeyedBy
-from greenroom_api.pods import Strings, Toleration
+from greenroom_api.pods import Objects, Strings
 from greenroom_api.values import MAX_COUNT, MAX_INT32, Flag, Integer, Number, Text, broken, show
 
 _REASON_PATTERN = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
@@ -75,8 +75,8 @@ class RoleAdmission(ApiModel):
     node_selector: Strings | None = Field(
         default=None, description="Labels of the nodes that they are to run on."
     )
-    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=256)] | None = Field(
-        default=None, description="Taints that they tolerate."
+    tolerations: Objects | None = Field(
+        default=None, description="Taints that they tolerate, as a pod has them."
     )
     labels: Strings | None = Field(default=None, description="Labels that they bear.")
     annotations: Strings | None = Field(default=None, description="Annotations that they bear.")

@@ -187,8 +187,14 @@ class Applier:
             child = kept.child
             ours = child.owner == experiment.uid and kind.prunable
             if key not in planned and ours and not child.deleting:
-                await self._api.delete(kind, experiment.namespace, key[1], uid=child.uid)
-                applied.deleted.append(key)
+                try:
+                    await self._api.delete(kind, experiment.namespace, key[1], uid=child.uid)
+                except ApiUnavailable as error:
+                    if error.reason != "500":
+                        raise
+                    applied.refused[key], applied.failure = str(error), error
+                else:
+                    applied.deleted.append(key)
 
 
 def _is_new(experiment: Experiment) -> bool:
@@ -207,7 +213,8 @@ def _difference(kept: KeptChild | None, manifest: Manifest) -> Manifest | None:
     if kept is None:
         return manifest
     child, replicas = kept.child, _replicas(manifest)
-    if child.entry is not None and (child.entry.reserved or child.entry.finished):
+    settled = child.entry is not None and (child.entry.reserved or child.entry.finished)
+    if settled and child.owner == owner_of(manifest["metadata"]):
         return None  # Kueue lets nobody change what it has admitted
     if child.applied == _digest_of(manifest):
         same = child.replicas == replicas and kept.untouched(manifest)

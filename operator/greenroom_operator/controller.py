@@ -21,10 +21,10 @@ from greenroom_operator.client import Api
 from greenroom_operator.errors import ApiRefused, ApiUnavailable, Conflict, NotFound, OperatorError
 from greenroom_operator.events import EventPoster
 from greenroom_operator.experiment import Experiment, Key
-from greenroom_operator.kinds import EXPERIMENT, PRIORITY_CLASS, SECRET
+from greenroom_operator.kinds import EXPERIMENT, SECRET
 from greenroom_operator.logs import about
 from greenroom_operator.metrics import Metrics
-from greenroom_operator.names import PRIORITY_LABEL, token_name
+from greenroom_operator.names import token_name
 from greenroom_operator.observed import ChildKey, Decision, Observed
 from greenroom_operator.plan import is_seeding, plan
 from greenroom_operator.plan.secret import token_secret
@@ -137,31 +137,33 @@ class Controller:
         images = resolve_images(experiment, self._options)
         token, refused = await self._token(experiment)
         experiment = replace(experiment, status=before | {"images": images} | token)
-        experiment, priority, unknown = await self._queueing(experiment)
-        refused |= unknown
-        observed = replace(self._observe(experiment), priority=priority)
+        experiment = await self._queues.with_admission(experiment, self._observe(experiment))
+        observed = self._observe(experiment)
         decision = decide(experiment, observed)
-        if unknown:
-            decision = replace(decision, queued=False)
         if decision.delete:
             logger.info("deleting: its time after completion has passed", extra=about(key))
             await self._api.delete(EXPERIMENT, key[0], key[1], uid=experiment.uid)
             return False
-        applied = await self._apply(experiment, decision, observed, refused)
+        priority, unknown = await self._queues.priority(experiment, observed, decision)
+        if unknown and queueing.entry(experiment, observed) is None:
+            decision = replace(decision, queued=False)
+        observed = replace(observed, priority=priority)
+        applied = await self._apply(experiment, decision, observed, refused | unknown)
         if applied.failure is not None and not self._queue.failures(key):
             raise applied.failure  # it may be over before anybody has read of it
         observed = self._observe(experiment)
         status = make_status(experiment, observed, decision)
         await self._write_status(key, experiment.uid, before, status)
-        report = queueing.report(experiment, observed, decision.goal, status)
-        if report is not None:
-            await self._queues.tell(experiment, report)
         self._poster.post_applied(experiment, applied)
         self._poller.schedule(key, self._pause(decision.poll_seconds))
         waits = [decision.recheck_seconds, REFUSED_SECONDS if applied.refused else None]
         due = [seconds for seconds in waits if seconds is not None]
         if due:
             self._queue.add_later(key, min(due))
+        workload = queueing.workload(experiment, observed)
+        report = queueing.report(experiment, observed, decision.goal, status)
+        if workload is not None and report is not None:
+            await self._queues.tell(experiment, workload.uid, report)
         if applied.failure is not None:
             raise applied.failure
         return bool(applied.restored)
@@ -176,36 +178,6 @@ class Controller:
         source = source_of(experiment, self._cache)
         observed = self._cache.observed(experiment.key, datetime.now(UTC), source)
         return replace(observed, queueing=self._options.queueing)
-
-    async def _queueing(
-        self, experiment: Experiment
-    ) -> tuple[Experiment, int | None, dict[ChildKey, str]]:
-        """Look at the queue that an experiment names.
-
-        Returns:
-            the experiment, with what the queue admitted in its status; the value of the
-            priority class that it names; and that, with why, if it is not there.
-
-        Raises:
-            ApiUnavailable: Kueue has not told yet what it admitted.
-        """
-        status = {name: value for name, value in experiment.status.items() if name != "admission"}
-        if not queueing.queue(experiment):
-            return replace(experiment, status=status), None, {}
-        if self._options.queueing and not self._cache.queues_known:
-            raise ApiUnavailable("Kueue's Workloads are not known yet", reason="queues")
-        observed = self._observe(experiment)
-        admission = await self._queues.admission(experiment, observed)
-        if admission:
-            status["admission"] = admission
-        experiment = replace(experiment, status=status)
-        name = (experiment.resource.metadata.labels or {}).get(PRIORITY_LABEL)
-        place = queueing.entry(experiment, observed)
-        if name is None or not self._options.queueing or (place is not None and place.reserved):
-            return experiment, None, {}
-        priority = await self._queues.priority(name)
-        unknown = {} if priority is not None else {(PRIORITY_CLASS.kind, name): "there is none"}
-        return experiment, priority, unknown
 
     async def _apply(
         self,

@@ -35,8 +35,9 @@ class QueueEntry:
         admitted: when it was admitted, as it is written; "" while it is not.
         evicted: reason and words, None if it was not since it was admitted last.
         finished: whether it holds quota no more, for good.
-        pods_ready: status and reason of its condition PodsReady, None without.
-        words: why it waits, in Kueue's words.
+        pods_ready: status, reason and time of its condition PodsReady, None without.
+        words: why it waits, in Kueue's words, and in those of admission checks.
+        priority: name and value of its WorkloadPriorityClass, None without.
         cluster_queue: whose quota it uses.
         flavors: names of the ResourceFlavors of each role's pods.
         updates: what admission checks want of each role's pods: labels, annotations,
@@ -50,8 +51,9 @@ class QueueEntry:
     admitted: str = ""
     evicted: tuple[str, str] | None = None
     finished: bool = False
-    pods_ready: tuple[str, str] | None = None
+    pods_ready: tuple[str, str, str] | None = None
     words: str = ""
+    priority: tuple[str, int] | None = None
     cluster_queue: str = ""
     flavors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     updates: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
@@ -72,6 +74,7 @@ class Child:
         replicas, existing: ``spec.replicas`` and ``status.replicas``; workloads only.
         storage: requested size of a volume claim, or of a StatefulSet's claim template.
         bound: phase of a volume claim.
+        unobserved: whether it is to have no pods, and its controller may not know that yet.
         failure: why a Deployment cannot make pods: its condition ReplicaFailure's words, else "".
         entry: what a Workload of Kueue says.
     """
@@ -86,6 +89,7 @@ class Child:
     existing: int = 0
     storage: str | None = None
     bound: str | None = None
+    unobserved: bool = False
     failure: str = ""
     entry: QueueEntry | None = None
 
@@ -216,7 +220,8 @@ class Observed:
         source: of ``spec.resumeFrom``, None without.
         refused: what the API server answered to the last try to write a child, by its key.
         queueing: whether there is a Kueue.
-        priority: value of the WorkloadPriorityClass that the experiment names, None without.
+        priority: name and value of the WorkloadPriorityClass that the experiment names, None
+            without.
         now: wall-clock time, in UTC.
     """
 
@@ -228,7 +233,7 @@ class Observed:
     source: Source | None = None
     refused: Mapping[ChildKey, str] = field(default_factory=lambda: MappingProxyType({}))
     queueing: bool = True
-    priority: int | None = None
+    priority: tuple[str, int] | None = None
 
     def pods_of(self, *roles: Role) -> tuple[Pod, ...]:
         """Return the pods of these roles."""

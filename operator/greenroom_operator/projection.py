@@ -31,7 +31,7 @@ def child_of(kind: Kind, body: Mapping[str, Any]) -> Child:
     status = body.get("status", {})
     kept: dict[str, Any] = {}
     if kind in (DEPLOYMENT, STATEFUL_SET):
-        kept = _workload(spec, status)
+        kept = _workload(metadata, spec, status)
     elif kind == VOLUME_CLAIM:
         kept = {
             "storage": spec.get("resources", {}).get("requests", {}).get("storage"),
@@ -49,7 +49,9 @@ def child_of(kind: Kind, body: Mapping[str, Any]) -> Child:
     )
 
 
-def _workload(spec: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Any]:
+def _workload(
+    metadata: Mapping[str, Any], spec: Mapping[str, Any], status: Mapping[str, Any]
+) -> dict[str, Any]:
     template = spec.get("template", {}).get("metadata", {})
     claims = spec.get("volumeClaimTemplates") or [{}]
     requests = claims[0].get("spec", {}).get("resources", {}).get("requests", {})
@@ -57,6 +59,8 @@ def _workload(spec: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, A
         "inputs": template.get("annotations", {}).get(INPUTS),
         "replicas": spec.get("replicas"),
         "existing": status.get("replicas", 0),
+        "unobserved": spec.get("replicas") == 0
+        and status.get("observedGeneration", 0) < metadata.get("generation", 0),
         "storage": requests.get("storage"),
         "failure": _replica_failure(status),
     }
@@ -77,6 +81,13 @@ def entry_of(
         for update in check.get("podSetUpdates", ()):
             updates[update["name"]] = (*updates.get(update["name"], ()), update)
     admitted = conditions.get("Admitted", {}).get("lastTransitionTime", "")
+    checks = [
+        f"{check['name']}: {check['message']}"
+        for check in status.get("admissionChecks", ())
+        if check.get("state") != "Ready" and check.get("message")
+    ]
+    words = "; ".join([conditions.get("QuotaReserved", {}).get("message", ""), *checks])
+    priority_class = spec.get("priorityClassRef", {}).get("name")
     return QueueEntry(
         queue=spec.get("queueName", ""),
         inputs=metadata.get("annotations", {}).get(INPUTS, ""),
@@ -85,8 +96,11 @@ def entry_of(
         admitted=admitted if "Admitted" in true else "",
         evicted=(evicted["reason"], evicted["message"]) if "Evicted" in true else None,
         finished="Finished" in true,
-        pods_ready=(ready["status"], ready["reason"]) if ready else None,
-        words=conditions.get("QuotaReserved", {}).get("message", "")[:MESSAGE_CHARACTERS],
+        pods_ready=(ready["status"], ready["reason"], ready["lastTransitionTime"])
+        if ready
+        else None,
+        words=words[:MESSAGE_CHARACTERS],
+        priority=(priority_class, spec.get("priority", 0)) if priority_class else None,
         cluster_queue=admission.get("clusterQueue", ""),
         flavors={one["name"]: tuple(sorted(set(one.get("flavors", {}).values()))) for one in given},
         updates=updates,

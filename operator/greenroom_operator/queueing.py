@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from greenroom_operator import stored
 from greenroom_operator.cache import Cache
 from greenroom_operator.client import Api, Object
-from greenroom_operator.errors import Conflict, NotFound
+from greenroom_operator.errors import ApiRefused, ApiUnavailable, NotFound
 from greenroom_operator.experiment import Experiment
 from greenroom_operator.kinds import PRIORITY_CLASS, RESOURCE_FLAVOR, WORKLOAD
-from greenroom_operator.names import ROLES, workload_name
-from greenroom_operator.observed import Observed, QueueEntry
+from greenroom_operator.names import PRIORITY_LABEL, ROLES, workload_name
+from greenroom_operator.observed import ChildKey, Decision, Observed, QueueEntry
 from greenroom_operator.policies import queueing, stopping
+from greenroom_operator.policies.goal import goal
 from greenroom_operator.policies.queueing import Report
 
 
@@ -32,19 +34,31 @@ class Queues:
     def __init__(self, api: Api, cache: Cache) -> None:
         self._api, self._cache = api, cache
 
-    async def admission(self, experiment: Experiment, observed: Observed) -> Mapping[str, Any]:
+    async def with_admission(self, experiment: Experiment, observed: Observed) -> Experiment:
+        """Return an experiment with what its queue has admitted in its status.
+
+        Raises:
+            ApiUnavailable: Kueue has not told yet what it admitted, and that matters.
+            OperatorError: a flavor cannot be read.
+        """
+        status = {name: value for name, value in experiment.status.items() if name != "admission"}
+        if queueing.queue(experiment):
+            unknown = observed.queueing and not self._cache.queues_known
+            if unknown and goal(experiment) == "run":
+                raise ApiUnavailable("Kueue's Workloads are not known yet", reason="queues")
+            admission = await self._admission(experiment, observed)
+            status |= {"admission": admission} if admission else {}
+        return replace(experiment, status=status)
+
+    async def _admission(self, experiment: Experiment, observed: Observed) -> Mapping[str, Any]:
         """Return ``status.admission``, {} without.
 
         Flavors are read once, when the experiment is admitted, so that whoever changes one
         does not restart running pods. It stays until they are gone.
-
-        Raises:
-            OperatorError: a flavor cannot be read.
         """
         known = stored.mapping(experiment.status.get("admission"))
-        if not queueing.may_run(experiment, observed) or not queueing.queue(experiment):
-            stopped = stopping.stage(experiment, observed) == "stopped"
-            return {} if stopped or not queueing.queue(experiment) else known
+        if goal(experiment) != "run" or not queueing.may_run(experiment, observed):
+            return {} if stopping.stage(experiment, observed) == "stopped" else known
         workload = queueing.workload(experiment, observed)
         place = queueing.entry(experiment, observed)
         assert workload is not None, "only a Workload lets a queued experiment run"
@@ -62,29 +76,45 @@ class Queues:
             "podSets": [_of_role(place, role, flavors) for role in ROLES if role in place.counts],
         }
 
-    async def priority(self, name: str) -> int | None:
-        """Return the value of a WorkloadPriorityClass, None if there is none of that name."""
+    async def priority(
+        self, experiment: Experiment, observed: Observed, decision: Decision
+    ) -> tuple[tuple[str, int] | None, dict[ChildKey, str]]:
+        """Return the priority class that a Workload is to name, and what was wrong with it.
+
+        It is asked for its value once: Kueue does not follow a class that changes.
+        """
+        name = (experiment.resource.metadata.labels or {}).get(PRIORITY_LABEL)
+        place = queueing.entry(experiment, observed)
+        known = None if place is None else place.priority
+        if not name or not decision.queued:
+            return None, {}
+        if place is not None and (place.reserved or (known and known[0] == name)):
+            return known, {}
+        key = PRIORITY_CLASS.kind, name
         try:
             body = await self._api.request("GET", PRIORITY_CLASS.path(None, name))
         except NotFound:
-            return None
-        return int(body["value"])
+            return known, {key: "there is none"}
+        except (ApiUnavailable, ApiRefused) as error:
+            return known, {key: str(error)}
+        return (name, int(body["value"])), {}
 
-    async def tell(self, experiment: Experiment, report: Report) -> None:
-        """Write a report into the status of the experiment's Workload.
+    async def tell(self, experiment: Experiment, uid: str, report: Report) -> None:
+        """Write a report into the status of this Workload of the experiment.
 
         Raises:
+            Conflict: somebody wrote at the same moment.
             OperatorError: Kueue, or the API server, did not take it.
         """
         namespace, name = experiment.namespace, workload_name(experiment.name)
         try:
             body = await self._api.get(WORKLOAD, namespace, name)
+            if body["metadata"]["uid"] != uid:
+                return
             patch = _patch(body, report)
             body = await self._api.merge(WORKLOAD, namespace, name, patch, subresource="status")
         except NotFound:
             return
-        except Conflict:
-            return  # what somebody else wrote will be told, and this is looked at again
         self._cache.child(WORKLOAD, "MODIFIED", body)
 
 

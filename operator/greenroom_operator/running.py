@@ -142,6 +142,7 @@ async def _operate(
         await _first_to_end(
             _watch(settings, configuration, cache, queue, synchronizer, health, kinds),
             synchronizer.run(),
+            synchronizer.find_queues(),
             _other_kinds(api, kinds, settings),
             poster.run(),
             *(controller.work() for _ in range(settings.concurrency)),

@@ -58,13 +58,11 @@ class Synchronizer:
         """Compare now and then, for ever."""
         while True:
             try:
-                async with asyncio.timeout(self._seconds if self._all_known() else RETRY_SECONDS):
+                async with asyncio.timeout(self._seconds):
                     await self._wanted.wait()
                 await asyncio.sleep(SETTLE_SECONDS)
             except TimeoutError:
-                if not self._all_known():
-                    await self._compare_queues()
-                    continue
+                pass
             self._wanted.clear()
             try:
                 await self.compare()
@@ -93,9 +91,6 @@ class Synchronizer:
         for key in list(self._cache.keys()):
             self._queue.add(key, Urgency.ROUTINE)
 
-    def _all_known(self) -> bool:
-        return self._cache.queues_known or WORKLOAD not in self._kinds
-
     async def _compare_queues(self) -> None:
         """Do the same for Kueue's Workloads, which hold nobody up who names no queue.
 
@@ -103,10 +98,17 @@ class Synchronizer:
         """
         try:
             await self._compare_kind(WORKLOAD)
-        except ApiUnavailable as error:
+        except (ApiUnavailable, ApiRefused) as error:
             logger.warning("what Kueue has admitted is not known: %s", error)
         else:
             self._cache.queues_known = True
+
+    async def find_queues(self) -> None:
+        """Try until Kueue's Workloads are known, if there are any."""
+        while WORKLOAD in self._kinds and not self._cache.queues_known:
+            await asyncio.sleep(RETRY_SECONDS)
+            await self._compare_queues()
+        await asyncio.Event().wait()
 
     async def _compare_kind(self, kind: Kind) -> None:
         seen: dict[Key, set[str]] = {}

@@ -107,7 +107,7 @@ def test_every_field_is_documented_and_bounded(path: str) -> None:
         return
     if ".podTemplate." in path:
         assert "description" not in schema, "four templates with descriptions are 1.3 MB"
-    elif not path.endswith("[]"):
+    elif not path.endswith(("[]", "{}")):
         assert schema["description"].endswith(".")
     kind = schema.get("type")
     if kind == "string" and path not in (".apiVersion", ".kind") and not path.endswith("{}"):

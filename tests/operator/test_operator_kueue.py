@@ -4,7 +4,7 @@ import pytest
 from definition import install_crd
 from operating import complete, condition, document, events, eventually, ready, status
 from operator_process import OperatorProcess
-from queues import QUEUE, admitted, experiment, pods, put, queue, said, workload
+from queues import FLAVOR, QUEUE, admitted, experiment, pods, put, queue, said, workload
 
 from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.kueue import kueue
@@ -63,6 +63,7 @@ def test_nothing_starts_until_the_queue_admits_it(operator, kubectl):
             pod["spec"]["tolerations"]
         )
     eventually(lambda: said(kubectl, name, "PodsReady"), lambda seen: seen == ("True", "Started"))
+    assert admission["podSets"][1]["tolerations"] == FLAVOR["tolerations"]
     reasons = [reason for reason, _ in events(kubectl, name)]
     assert reasons.count("Admitted") == 1
     assert "Resumed" not in reasons
@@ -124,6 +125,7 @@ def test_who_is_evicted_stops_gives_its_quota_back_and_may_come_again(operator, 
     kubectl(*active, '{"spec": {"active": true}}')
     complete(kubectl, name)
     admitted(kubectl, name, "True", "Admitted")
+    eventually(lambda: said(kubectl, name, "PodsReady"), lambda seen: seen == ("True", "Started"))
 
 
 def test_what_needs_more_is_queued_anew(operator, kubectl):

@@ -42,9 +42,11 @@ def _placed(template: dict[str, Any], subject: Subject, role: Role) -> dict[str,
     if placement is None:
         return template
     metadata, spec = dict(template["metadata"]), dict(template["spec"])
-    for part, name in ((metadata, "labels"), (metadata, "annotations"), (spec, "nodeSelector")):
+    for name in ("labels", "annotations"):
         if placement.get(name):
-            part[name] = {**part.get(name, {}), **placement[name]}
+            metadata[name] = {**placement[name], **metadata.get(name, {})}
+    if placement.get("nodeSelector"):
+        spec["nodeSelector"] = {**spec.get("nodeSelector", {}), **placement["nodeSelector"]}
     if placement.get("tolerations"):
         known = spec.get("tolerations", [])
         new = [one for one in placement["tolerations"] if one not in known]

@@ -13,12 +13,14 @@ from greenroom_operator.plan.subject import Subject
 from greenroom_operator.policies.queueing import needs
 
 
-def queued_workload(subject: Subject, resource: RLExperiment, priority: int | None) -> Manifest:
+def queued_workload(
+    subject: Subject, resource: RLExperiment, priority: tuple[str, int] | None
+) -> Manifest:
     """Return the Workload: a pod set for each role.
 
     Args:
         subject, resource: the experiment.
-        priority: value of the WorkloadPriorityClass that it names, None without.
+        priority: name and value of its WorkloadPriorityClass, None without.
 
     Source: https://kueue.sigs.k8s.io/docs/concepts/workload/
     """
@@ -32,9 +34,9 @@ def queued_workload(subject: Subject, resource: RLExperiment, priority: int | No
         ],
     }
     if priority is not None:
-        name = labels[names.PRIORITY_LABEL]
+        name, value = priority
         of = {"group": "kueue.x-k8s.io", "kind": "WorkloadPriorityClass", "name": name}
-        spec |= {"priorityClassRef": of, "priority": priority}
+        spec |= {"priorityClassRef": of, "priority": value}
     return {
         "apiVersion": "kueue.x-k8s.io/v1beta2",
         "kind": names.WORKLOAD,

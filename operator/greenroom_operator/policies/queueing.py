@@ -21,16 +21,17 @@ from greenroom_operator import names, stored
 from greenroom_operator.digests import digest
 from greenroom_operator.experiment import Experiment
 from greenroom_operator.observed import Child, Observed, QueueEntry
-from greenroom_operator.policies import stopping
+from greenroom_operator.policies import stopping, workloads
 from greenroom_operator.policies.goal import Goal
 
 # What of a podTemplate decides how much quota, of which nodes, pods need.
 _NEEDS: Final = (
     *("nodeSelector", "tolerations", "affinity", "priorityClassName", "runtimeClassName"),
-    *("overhead", "schedulerName"),
+    *("overhead", "schedulerName", "resources", "resourceClaims"),
 )
 # Kueue puts an experiment back in line by itself after these; after others it says when.
 _BACK_AT_ONCE: Final = ("Preempted", "NodeFailures")
+_NOT_STARTED: Final = ("PodsReady", "False", "WaitForStart", "the pods have not started yet")
 
 
 def queue(experiment: Experiment) -> str:
@@ -75,8 +76,10 @@ def _of_template(template: Mapping[str, Any] | None) -> Iterator[tuple[str, Any]
             yield name, spec[name]
     for group in ("initContainers", "containers"):
         for container in spec.get(group) or ():
-            if container.get("resources"):
-                yield f"{group}/{container['name']}", container["resources"]
+            # An init container that is restarted runs beside the others, and not before them.
+            if container.get("resources") or container.get("restartPolicy"):
+                asked = container.get("resources"), container.get("restartPolicy")
+                yield f"{group}/{container['name']}", asked
 
 
 def is_outdated(experiment: Experiment, place: QueueEntry) -> bool:
@@ -114,7 +117,7 @@ def is_queued(experiment: Experiment, observed: Observed, goal: Goal) -> bool:
         return True
     if goal in ("succeed", "fail"):
         return there
-    stopped = stopping.stage(experiment, observed) == "stopped"
+    stopped = is_empty(experiment, observed)
     if goal == "suspend":
         return there and not stopped
     place = entry(experiment, observed)
@@ -122,6 +125,17 @@ def is_queued(experiment: Experiment, observed: Observed, goal: Goal) -> bool:
         return there or stopped
     settled = place.reserved or place.finished
     return not (stopped and settled and is_outdated(experiment, place))
+
+
+def is_empty(experiment: Experiment, observed: Observed) -> bool:
+    """Return whether no pod is left, nor about to be made: its quota is another's then.
+
+    A controller that was told "two", and then "none", may be making two.
+    """
+    if stopping.stage(experiment, observed) != "stopped":
+        return False
+    children = (workloads.workload(experiment, observed, role) for role in names.ROLES)
+    return not any(child is not None and child.unobserved for child in children)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,25 +163,27 @@ def report(
     place = entry(experiment, observed)
     if place is None or place.finished:
         return None
-    stopped = stopping.stage(experiment, observed) == "stopped"
+    stopped = is_empty(experiment, observed)
     ended = stored.terminal(status)
     if ended is not None:
         message = str(stored.condition(status, ended).get("message", ""))
         return Report((("Finished", "True", ended, message),)) if stopped else None
     if place.evicted is not None:
-        return _released(*place.evicted) if stopped and place.reserved else None
+        return _released(place, *place.evicted) if stopped and place.reserved else None
     if goal != "run":
         return None
     return _readiness(place, stored.is_true(status, names.READY))
 
 
-def _released(reason: str, words: str) -> Report:
+def _released(place: QueueEntry, reason: str, words: str) -> Report:
+    conditions = [] if place.pods_ready is None else [_NOT_STARTED]
     back = "True" if reason in _BACK_AT_ONCE else "False"
     return Report(
         (
             ("QuotaReserved", "False", "Pending", words),
             ("Admitted", "False", "NoReservation", "The workload has no reservation"),
             ("Requeued", back, reason, words),
+            *conditions,
         ),
         release=True,
     )
@@ -175,7 +191,12 @@ def _released(reason: str, words: str) -> Report:
 
 def _readiness(place: QueueEntry, ready: bool) -> Report | None:
     """Return the condition by which Kueue evicts what does not become ready, if it is told to."""
-    known, reason = place.pods_ready or ("False", "")
+    known, reason, since = place.pods_ready or ("False", "WaitForStart", "")
+    if since < place.admitted:
+        # It is about another time that this ran; Kueue reckons by it how long to wait.
+        if not ready and reason != "WaitForStart":
+            return Report((_NOT_STARTED,))
+        reason = ""
     if ready == (known == "True"):
         return None
     if ready:

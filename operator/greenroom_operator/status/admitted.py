@@ -29,7 +29,7 @@ def admitted(situation: Situation) -> Verdict | None:
         return Verdict("False", reasons.NOT_QUEUED, words)
     if place is None:
         return Verdict("False", reasons.QUEUED, f"it is about to be put into queue {queue}")
-    if place.evicted is not None:
+    if place.evicted is not None and not _is_back(place):
         reason, words = place.evicted
         message = f"evicted ({reason}): {bounded(words, PART_LIMIT)}"
         return Verdict("False", reasons.EVICTED, bounded(message))
@@ -42,6 +42,12 @@ def admitted(situation: Situation) -> Verdict | None:
             words += f": {bounded(place.words, PART_LIMIT)}"
         return Verdict("False", reasons.QUEUED, bounded(words))
     return _admitted(situation, place)
+
+
+def _is_back(place: QueueEntry) -> bool:
+    """Return whether it is in line again after an eviction: Kueue says so of its next admission."""
+    reason, _ = place.evicted or ("", "")
+    return not place.reserved and not reason.startswith("Deactivated")
 
 
 def _admitted(situation: Situation, place: QueueEntry) -> Verdict:

@@ -22,6 +22,9 @@ SEEN = {
     "silence": Silence(NOW, "connection refused"),
     "source": Source("other-learner", exists=False, users=("one",)),
     "refused": {("Service", "cartpole-replay"): "quota exceeded"},
+    "queueing": False,
+    # But for an experiment that is queued, below.
+    "priority": ("high", 9),
 }
 DECIDED = {"goal": "fail", "delete": True, "recheck_seconds": 1.0, "poll_seconds": 2.0}
 STATUS = {
@@ -45,7 +48,7 @@ def planned(made=MADE, decision=None, **seen):
 
 def test_all_fields_are_looked_at_here():
     assert {field.name for field in fields(Observed)} == SEEN.keys() | {"children"}
-    assert {field.name for field in fields(Decision)} == DECIDED.keys() | {"replicas"}
+    assert {field.name for field in fields(Decision)} == DECIDED.keys() | {"replicas", "queued"}
 
 
 @pytest.mark.parametrize("name", SEEN)
@@ -62,6 +65,22 @@ def test_of_what_was_decided_it_depends_on_replicas_alone(name):
 def test_of_the_status_it_depends_on_images_and_on_whether_the_learner_ran(name):
     made = replace(MADE, status=dict(MADE.status) | {name: STATUS[name]})
     assert planned(made) == planned()
+
+
+def test_of_a_queued_one_it_depends_on_the_priority_too():
+    labels = {"kueue.x-k8s.io/queue-name": "team"}
+    metadata = MADE.resource.metadata.model_copy(update={"labels": labels})
+    made = replace(MADE, resource=MADE.resource.model_copy(update={"metadata": metadata}))
+    queued = replace(running(made), queued=True)
+    admission = {"podSets": [{"name": "learner", "nodeSelector": {"pool": "gpus"}}]}
+    admitted = replace(made, status=dict(made.status) | {"admission": admission})
+    plans = [
+        planned(made),
+        planned(made, queued),
+        planned(made, queued, priority=("high", 9)),
+        planned(admitted, queued),
+    ]
+    assert all(one != other for i, one in enumerate(plans) for other in plans[:i])
 
 
 def test_what_is_compared_makes_another_plan():

@@ -87,6 +87,12 @@ def test_other_numbers_are_no_other_needs_but_other_resources_are():
     template = {"podTemplate": {"spec": {"containers": [worker]}}}
     assert needs(queued(learner=template).resource) != usual
     assert needs(queued(learner={"torchThreads": 4}).resource) != usual
+    for pod_spec in (
+        {"resources": {"requests": {"cpu": "20"}}},
+        {"initContainers": [{"name": "seed", "image": "i", "restartPolicy": "Always"}]},
+        {"nodeSelector": {"disk": "fast"}},
+    ):
+        assert needs(queued(learner={"podTemplate": {"spec": pod_spec}}).resource) != usual
     labelled = {"podTemplate": {"metadata": {"labels": {"team": "a"}}}}
     assert needs(queued(learner=labelled).resource) == usual
 
@@ -180,11 +186,44 @@ def test_kueue_is_told_whether_pods_are_ready():
         found = told(queued(), seen(pods, ALL, children=workload(held(pods_ready=known))))
         return found and [condition[:3] for condition in found.conditions]
 
+    later = "2026-11-24T12:00:09Z"
     assert said((), None) is None
     assert said(all_pods(), None) == [("PodsReady", "True", "Started")]
-    assert said(all_pods(), ("True", "Started")) is None
-    assert said((), ("True", "Started")) == [("PodsReady", "False", "WaitForRecovery")]
-    assert said(all_pods(), ("False", "WaitForRecovery")) == [("PodsReady", "True", "Recovered")]
+    assert said(all_pods(), ("True", "Started", later)) is None
+    assert said((), ("True", "Started", later)) == [("PodsReady", "False", "WaitForRecovery")]
+    lost = ("False", "WaitForRecovery", later)
+    assert said((), lost) is None
+    assert said(all_pods(), lost) == [("PodsReady", "True", "Recovered")]
+
+    # What was said of the time before says nothing of this one, for which Kueue waits anew.
+    before = "2026-11-24T11:59:59Z"
+    for stale in ("True", "Started", before), ("False", "WaitForRecovery", before):
+        assert said((), stale) == [("PodsReady", "False", "WaitForStart")]
+    assert said((), ("False", "WaitForStart", before)) is None
+    for reason in "WaitForStart", "WaitForRecovery":
+        stale = ("False", reason, before)
+        assert said(all_pods(), stale) == [("PodsReady", "True", "Started")]
+
+
+def test_an_eviction_ends_what_was_said_of_readiness():
+    evicted = held(evicted=("Preempted", ""), pods_ready=("True", "Started", "2026"))
+    given_back = told(queued(), seen((), NONE, children=workload(evicted)))
+    assert given_back is not None
+    assert ("PodsReady", "False", "WaitForStart") in [one[:3] for one in given_back.conditions]
+
+
+def test_quota_stays_while_a_controller_may_be_making_pods():
+    evicted = workload(held(evicted=("Preempted", "")))
+    told_none = seen((), NONE, children=evicted)
+    late = {
+        key: replace(child, unobserved=key[1] == "x-actors")
+        for key, child in told_none.children.items()
+    }
+    assert told(queued(), told_none) is not None
+    assert told(queued(), replace(told_none, children=late)) is None
+    suspended = queued(suspend=True)
+    assert not decide(suspended, told_none).queued
+    assert decide(suspended, replace(told_none, children=late)).queued
 
 
 def test_the_status_says_what_the_queue_does():
@@ -201,5 +240,10 @@ def test_the_status_says_what_the_queue_does():
     assert phase_and_reason(queued(actors=3), running) == ("Running", "ScalingRefused")
     leaving = seen(all_pods(), ALL, children=workload(held(evicted=("Preempted", ""))))
     assert phase_and_reason(queued(), leaving) == ("Suspending", "Evicted")
+    # Kueue says so until it is admitted again; but it waits as any other does.
+    back = seen(children=workload(place(evicted=("Preempted", ""), words="no quota")))
+    assert phase_and_reason(queued(), back) == ("Queued", "Queued")
+    put_off = seen(children=workload(place(evicted=("Deactivated", ""))))
+    assert phase_and_reason(queued(), put_off) == ("Queued", "Evicted")
     other = seen(all_pods(), ALL, children=workload(held(inputs="of-less")))
     assert phase_and_reason(queued(), other) == ("Suspending", "Requeued")
