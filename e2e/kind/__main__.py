@@ -20,14 +20,15 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     up = commands.add_parser("up", help="bring up the cluster, and push Greenroom's images")
     up.add_argument("--workers", type=int, default=0, help="nodes beside the first (%(default)s)")
-    commands.add_parser("down", help="remove the cluster and its registry")
+    up.add_argument("--name", default=cluster.NAME, help="of the cluster (%(default)s)")
+    commands.add_parser("down", help="remove our clusters and their registry")
     chosen = parser.parse_args(arguments)
     try:
         engine = choose()
         if chosen.command == "down":
             cluster.down(engine)
             return 0
-        kubeconfig = cluster.up(engine, chosen.workers)
+        kubeconfig = cluster.up(engine, chosen.workers, chosen.name)
         images = build_and_push(engine, cluster.REGISTRY)
         values = kubeconfig.with_name("values.json")
         values.write_text(json.dumps(chart_values(images)))

@@ -1,7 +1,9 @@
-"""A cluster of kind's, and the registry that its nodes pull from.
+"""Clusters of kind's, and the registry that their nodes pull from.
 
-kubeconfig = up(engine, workers=1)
+kubeconfig = up(engine)
+beside = up(engine, workers=2, name=f"{NAME}-nodes")
 images = build_and_push(engine, REGISTRY)
+remove(engine, f"{NAME}-nodes")
 down(engine)
 """
 
@@ -13,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from e2e.cluster.cluster import Kubectl
 from e2e.kind import binaries
 from e2e.kind.engine import Engine, EngineError, cache, run, say
 from e2e.kind.node_image import node_image
@@ -24,33 +27,38 @@ _REGISTRY_NAME = f"{NAME}-registry"
 _REGISTRY_IMAGE = {True: "registry:2", False: f"localhost/{NAME}/registry"}
 _NETWORK = "kind"
 _HOSTS = f"/etc/containerd/certs.d/{REGISTRY}/hosts.toml"
+# Where a node has volumes: of kind's own provisioner, and of ours (`node/storage.yaml`).
+_VOLUMES = {True: "/var/local-path-provisioner", False: "/tmp/hostpath_pv"}
 
 
-def up(engine: Engine, workers: int = 0) -> Path:
+def up(engine: Engine, workers: int = 0, name: str = NAME) -> Path:
     """Return the kubeconfig of a cluster of one node and as many more; one that stands is kept.
 
+    Where there are more, they keep volumes in one folder of this machine, as a network's disk
+    would: a volume follows a pod to another node.
+
+    Args:
+        engine: runs the nodes.
+        workers: nodes beside the first, on which then no pods of users run.
+        name: of the cluster, which begins with `NAME`.
+
     Raises:
-        BuildError, EngineError: it cannot be had; the message says why.
+        BuildError, EngineError: it cannot be had, or stands with another number of nodes; the
+            message says why.
     """
-    kubeconfig = cache() / "kubeconfig"
-    if NAME in nodes_by_cluster(engine) and kubeconfig.exists():
-        say(f"the cluster {NAME} stands already")
+    kubeconfig = _kubeconfig(name)
+    standing = nodes_by_cluster(engine).get(name, [])
+    if standing and kubeconfig.exists():
+        if len(standing) != 1 + workers:
+            raise EngineError(
+                f"The cluster {name} must have {1 + workers} node(s): remove it first "
+                f"(`make cluster-down`), or ask for another name. Got: {len(standing)} node(s)"
+            )
+        say(f"the cluster {name} stands already")
     else:
-        image = node_image(engine)
-        began = time.monotonic()
-        settings = cache() / "kind.yaml"
-        settings.write_text(json.dumps(_settings(workers, image)))
-        _kind(
-            engine,
-            "create",
-            "cluster",
-            f"--config={settings}",
-            f"--kubeconfig={kubeconfig}",
-            "--wait=180s",
-        )
-        say(f"{1 + workers} node(s) Ready in {time.monotonic() - began:.0f} s")
+        _create(engine, workers, name)
     _registry(engine)
-    for node in nodes_by_cluster(engine).get(NAME, ()):
+    for node in nodes_by_cluster(engine).get(name, ()):
         server = f'[host."http://{_REGISTRY_NAME}:5000"]'
         engine(
             "exec",
@@ -62,14 +70,25 @@ def up(engine: Engine, workers: int = 0) -> Path:
     return kubeconfig
 
 
+def remove(engine: Engine, name: str) -> None:
+    """Remove a cluster, also what is left of it after a crash; the registry stays."""
+    for node in nodes_by_cluster(engine).get(name, ()) if _volumes(name).exists() else ():
+        # As root, whoever this is; a node that has ended cannot.
+        engine.succeeds("exec", node, "find", _VOLUMES[engine.pulls], "-mindepth", "1", "-delete")
+    _kind(engine, "delete", "cluster", f"--name={name}", f"--kubeconfig={_kubeconfig(name)}")
+    shutil.rmtree(_volumes(name), ignore_errors=True)
+    _kubeconfig(name).unlink(missing_ok=True)
+
+
 def down(engine: Engine) -> None:
-    """Remove the cluster and the registry, also what is left of them after a crash.
+    """Remove all clusters and the registry, also what is left of them after a crash.
 
     What was pushed, and built images, are kept for the next time.
     """
-    _kind(engine, "delete", "cluster", f"--kubeconfig={cache() / 'kubeconfig'}")
+    for name in {NAME, *nodes_by_cluster(engine)}:
+        if name == NAME or name.startswith(f"{NAME}-"):
+            remove(engine, name)
     engine("rm", "--force", "--volumes", _REGISTRY_NAME)
-    (cache() / "kubeconfig").unlink(missing_ok=True)
 
 
 def nodes_by_cluster(engine: Engine) -> dict[str, list[str]]:
@@ -90,13 +109,38 @@ def nodes_by_cluster(engine: Engine) -> dict[str, list[str]]:
     return found
 
 
+def _create(engine: Engine, workers: int, name: str) -> None:
+    image = node_image(engine)
+    began = time.monotonic()
+    settings = cache() / f"{name}.yaml"
+    settings.write_text(json.dumps(_settings(engine, workers, name, image)))
+    flags = (f"--name={name}", f"--config={settings}", f"--kubeconfig={_kubeconfig(name)}")
+    _kind(engine, "create", "cluster", *flags, "--wait=180s")
+    if workers and engine.pulls:
+        _share_volumes(Kubectl(_kubeconfig(name), "local-path-storage"))
+    say(f"{1 + workers} node(s) Ready in {time.monotonic() - began:.0f} s")
+
+
 def _kind(engine: Engine, *arguments: str) -> None:
-    run([binaries.kind(), *arguments, f"--name={NAME}"], engine.environment)
+    run([binaries.kind(), *arguments], engine.environment)
 
 
-def _settings(workers: int, image: str | None) -> dict[str, object]:
+def _kubeconfig(name: str) -> Path:
+    return cache() / ("kubeconfig" if name == NAME else f"{name}.kubeconfig")
+
+
+def _volumes(name: str) -> Path:
+    """Return the folder of this machine that nodes of a larger cluster keep volumes in."""
+    return cache() / f"{name}.volumes"
+
+
+def _settings(engine: Engine, workers: int, name: str, image: str | None) -> dict[str, object]:
     """Return kind's configuration: nodes look our registry up in a file of their own."""
-    with_image = {} if image is None else {"image": image}
+    node: dict[str, object] = {} if image is None else {"image": image}
+    if workers:
+        _volumes(name).mkdir(exist_ok=True)
+        place = {"hostPath": str(_volumes(name)), "containerPath": _VOLUMES[engine.pulls]}
+        node["extraMounts"] = [place]
     registries = (
         '[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "/etc/containerd/certs.d"'
     )
@@ -105,9 +149,17 @@ def _settings(workers: int, image: str | None) -> dict[str, object]:
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "containerdConfigPatches": [registries],
         "networking": {"podSubnet": "10.246.0.0/16", "serviceSubnet": "10.97.0.0/16"},
-        "nodes": [{"role": "control-plane", **with_image}]
-        + [{"role": "worker", **with_image} for _ in range(workers)],
+        "nodes": [{"role": "control-plane", **node}]
+        + [{"role": "worker", **node} for _ in range(workers)],
     }
+
+
+def _share_volumes(kubectl: Kubectl) -> None:
+    """Have kind's own provisioner bind no volume to a node."""
+    settings = json.dumps({"sharedFileSystemPath": _VOLUMES[True]})
+    patch = json.dumps({"data": {"config.json": settings}})
+    kubectl("patch", "configmap", "local-path-config", "--type=merge", f"--patch={patch}")
+    kubectl("rollout", "restart", "deployment", "local-path-provisioner")
 
 
 def _registry(engine: Engine) -> None:
@@ -142,4 +194,4 @@ def _registry(engine: Engine) -> None:
     )
 
 
-__all__ = ["NAME", "REGISTRY", "EngineError", "down", "nodes_by_cluster", "up"]
+__all__ = ["NAME", "REGISTRY", "EngineError", "down", "nodes_by_cluster", "remove", "up"]
