@@ -63,3 +63,14 @@ class Nodes:
         tasks = self.engine("exec", node, "ctr", "--namespace=k8s.io", "tasks", "list")
         (process,) = (line.split()[1] for line in tasks.splitlines() if line.startswith(container))
         self.engine("exec", node, "kill", "-9", process)
+
+    def workers(self) -> tuple[str, ...]:
+        """The nodes beside the first."""
+        first = "!node-role.kubernetes.io/control-plane"
+        found = self.kubectl().json("get", "nodes", f"--selector={first}")["items"]
+        return tuple(node["metadata"]["name"] for node in found)
+
+    def is_ready(self, node: str) -> bool:
+        """Whether the API server thinks that a node is well."""
+        conditions = self.kubectl().json("get", "node", node)["status"]["conditions"]
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

@@ -30,11 +30,11 @@ def test_training_outlives_api_server_and_kubelet(release: Nodes, kubectl: Kubec
     release.engine("exec", node, "systemctl", "stop", "kubelet")
     try:
         # A node that is not heard of is NotReady after most of a minute.
-        wait_until(lambda: not is_ready(kubectl, node), 180.0, "the node is missed")
+        wait_until(lambda: not release.is_ready(node), 180.0, "the node is missed")
         away = run.status()
     finally:
         release.engine("exec", node, "systemctl", "start", "kubelet")
-    wait_until(lambda: is_ready(kubectl, node), 120.0, "the node is Ready again")
+    wait_until(lambda: release.is_ready(node), 120.0, "the node is Ready again")
     print("\n* kubelet away until its node was missed, and back", end="")
     again: Status = run.until(is_true("Ready"), 300.0, "all roles are ready again")
     assert steps(again) >= steps(away) >= steps(before)
@@ -48,9 +48,3 @@ def answers(kubectl: Kubectl) -> bool:
     except KubectlError:
         return False
     return True
-
-
-def is_ready(kubectl: Kubectl, node: str) -> bool:
-    """Whether the API server thinks that a node is well."""
-    conditions = kubectl.json("get", "node", node)["status"]["conditions"]
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
