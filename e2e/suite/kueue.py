@@ -28,8 +28,8 @@ def kueue(nodes: Nodes) -> Iterator[None]:
     kubectl = partial(_kubectl, nodes.kubeconfig)
     file = nodes.kubeconfig.with_name("kueue.yaml")
     file.write_text(yaml.dump_all(_objects(kubectl, _image(nodes)), Dumper=yaml.CSafeDumper))
-    kubectl("apply", "--server-side", "-f", file)
     try:
+        kubectl("apply", "--server-side", "-f", file)
         system = nodes.kubectl(KUEUE_SYSTEM)
         system(
             *("rollout", "status", "deployment/kueue-controller-manager", "--timeout=180s"),
