@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -20,6 +21,8 @@ from reverb_server import free_port
 from role_tools import HOST, SOON, Role
 from small import experiment, run
 
+from greenroom.errors import RunDirectoryError
+from greenroom.observability.run_directory import RunDirectory
 from greenroom.roles import learner as module
 from greenroom.roles import settings
 from greenroom.roles.learner import LearnerOptions, run_learner
@@ -82,6 +85,29 @@ def test_started_again_on_what_is_finished_it_tells_how_and_does_not_train(tmp_p
         assert role.end() < SOON
     assert (results[0].state, results[0].signal) == ("Succeeded", None)
     assert checkpoints(directory) == before
+
+
+def test_it_waits_for_a_learner_of_before_that_writes_the_run_still(tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    finished = run(directory, SHORT)
+    role, results = staying(ENDLESS, directory)
+    with RunDirectory(directory).locked("learner"), role:
+        role.wait_until_waiting(f"process {os.getpid()} of")
+        assert role.ask("/healthz")[0] == 200
+        with pytest.raises(RunDirectoryError, match="is writing"):
+            role.end()
+    assert not results
+
+    role, results = staying(ENDLESS, directory)
+    with contextlib.ExitStack() as before:
+        before.enter_context(RunDirectory(directory).locked("learner"))
+        with role:
+            role.wait_until_waiting("still writes the run")
+            before.close()
+            role.wait_until_ready()
+            assert role.status()["learnerSteps"] == finished.learner_steps
+            role.end()
+    assert results[0].state == "Succeeded"
 
 
 def test_killed_after_the_final_checkpoint_it_finishes_without_learning_again(

@@ -24,12 +24,14 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import TextIO
 
 import yaml
 
@@ -182,26 +184,29 @@ class RunDirectory:
         return cls.open(begun[max(begun)])
 
     @contextmanager
-    def locked(self, name: str = "lock") -> Iterator[None]:
+    def locked(
+        self, name: str = "lock", again: Callable[[str], bool] = lambda _: False
+    ) -> Iterator[None]:
         """Keep other processes from writing this run; a killed process lets go of it.
 
         Args:
             name: of the lock; a launcher's is another than its learner's.
+            again: told which process is writing it; waits a moment, and returns whether to try
+                once more.
 
         Raises:
             RunDirectoryError: another process is writing it.
         """
         with disk_errors(self.path), (self.path / f".{name}").open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                lock.seek(0)
-                raise RunDirectoryError(
-                    "A run is written by one process at a time. Got: "
-                    f"{self.path}, which process {lock.read().strip()} is writing."
-                ) from error
+            while (writer := _taken(lock)) is not None:
+                if not again(writer):
+                    raise RunDirectoryError(
+                        "A run is written by one process at a time. Got: "
+                        f"{self.path}, which {writer} is writing."
+                    )
             lock.truncate(0)
-            lock.write(f"{os.getpid()}\n")
+            # In containers, it is often process 1.
+            lock.write(f"{os.getpid()} of {socket.gethostname()}\n")
             lock.flush()
             yield
 
@@ -232,6 +237,16 @@ class RunDirectory:
             return Summary.from_json(json.loads(self.summary.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError):
             return None
+
+
+def _taken(lock: TextIO) -> str | None:
+    """Take a lock; return which process has it, None if it is ours now."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        return f"process {lock.read().strip()}"
+    return None
 
 
 def _make_unique(path: Path) -> Path:

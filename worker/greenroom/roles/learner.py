@@ -46,6 +46,8 @@ PREFETCH_ITEMS = 256
 # so much longer, in case it was somebody else than who is to record it.
 UNREAD_SECONDS = 60.0
 READ_SECONDS = 5.0
+# Between two looks whether a learner of before, on another node, has let go of the run.
+LOCK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -177,8 +179,16 @@ def _serving(
 ) -> Iterator[LearnerService]:
     """Own the run directory and its counts, and serve the other roles."""
     spec = experiment.spec
+
+    def again(writer: str) -> bool:
+        # A node that does not answer may have a learner on it still, which another one replaces.
+        logger.info("waiting: %s still writes the run", writer)
+        context.alive()
+        context.ready(f"{writer} still writes the run")
+        return options.stay and not context.stop.wait(LOCK_SECONDS)
+
     with contextlib.ExitStack() as stack:
-        stack.enter_context(directory.locked("learner"))
+        stack.enter_context(directory.locked("learner", again))
         journal = stack.enter_context(CountsJournal(directory.counts))
         # Before actors can ask how far they may go: a run in one process keeps no journal.
         newest = newest_written(directory.checkpoints)
