@@ -13,7 +13,7 @@ import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -126,31 +126,24 @@ def prometheus(
     }
     files = {f"rules-{number}.yaml": rule for number, rule in enumerate(rules)}
     config = {name: yaml.safe_dump(text) for name, text in (files | {_FILE: settings}).items()}
-    manifests = [
-        {
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": {"name": NAME, "namespace": kubectl.namespace},
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": NAME, "namespace": kubectl.namespace},
-            "data": config,
-        },
-        *_rights({monitor["metadata"]["namespace"] for monitor in monitors}, kubectl.namespace),
-        _pod(image(release), kubectl.namespace),
+    own = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}, "data": config},
+        _pod(image(release)),
     ]
-    text = yaml.safe_dump_all(manifests)
-    administrator = release.kubectl()
-    administrator("apply", "--server-side", "-f", "-", stdin=text)
+    places = {monitor["metadata"]["namespace"] for monitor in monitors}
+    rights = yaml.safe_dump_all(_rights(kubectl.namespace))
+    for place in places:
+        release.kubectl(place)("apply", "--server-side", "-f", "-", stdin=rights)
     try:
+        kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(own))
         wait = ("wait", f"pod/{NAME}", "--for=condition=Ready", "--timeout=180s")
         kubectl(*wait, seconds=200.0)
         with forwarded(kubectl, f"pod/{NAME}", 9090) as address:
             yield Prometheus(address)
     finally:
-        administrator("delete", "--ignore-not-found", "-f", "-", stdin=text)
+        for place in places:
+            release.kubectl(place)("delete", "-f", "-", stdin=rights)
 
 
 _FILE = "prometheus.yaml"
@@ -172,32 +165,28 @@ def image(release: Nodes) -> str:
         return str(build_one(release.engine, repository, "--isolation=chroot", context))
 
 
-def _rights(places: Iterable[str], namespace: str) -> Iterator[dict[str, Any]]:
-    """Yield roles to find pods and what leads to them, in those namespaces alone."""
-    kind = "rbac.authorization.k8s.io"
-    for place in places:
-        yield {
-            "apiVersion": f"{kind}/v1",
-            "kind": "Role",
-            "metadata": {"name": f"{NAME}-{namespace}", "namespace": place},
-            "rules": [
-                {
-                    "apiGroups": ["", "discovery.k8s.io"],
-                    "resources": ["pods", "services", "endpointslices"],
-                    "verbs": ["list", "watch"],
-                }
-            ],
-        }
-        yield {
-            "apiVersion": f"{kind}/v1",
+def _rights(namespace: str) -> list[dict[str, Any]]:
+    """Return what lets the Prometheus of that namespace find pods, in one namespace more."""
+    group = "rbac.authorization.k8s.io"
+    metadata = {"name": f"{NAME}-{namespace}"}
+    rule = {
+        "apiGroups": ["", "discovery.k8s.io"],
+        "resources": ["pods", "services", "endpointslices"],
+        "verbs": ["list", "watch"],
+    }
+    return [
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": metadata, "rules": [rule]},
+        {
+            "apiVersion": f"{group}/v1",
             "kind": "RoleBinding",
-            "metadata": {"name": f"{NAME}-{namespace}", "namespace": place},
-            "roleRef": {"apiGroup": kind, "kind": "Role", "name": f"{NAME}-{namespace}"},
+            "metadata": metadata,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": metadata["name"]},
             "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": namespace}],
-        }
+        },
+    ]
 
 
-def _pod(image: str, namespace: str) -> dict[str, Any]:
+def _pod(image: str) -> dict[str, Any]:
     container = {
         "name": NAME,
         "image": image,
@@ -220,7 +209,7 @@ def _pod(image: str, namespace: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": NAME, "namespace": namespace, "labels": {"app": NAME}},
+        "metadata": {"name": NAME, "labels": {"app": NAME}},
         "spec": {
             "serviceAccountName": NAME,
             "containers": [container],
