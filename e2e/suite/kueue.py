@@ -13,7 +13,9 @@ from typing import Any
 import yaml
 
 from e2e.cluster import binaries
+from e2e.cluster.cluster import KubectlError
 from e2e.cluster.kueue import manifests
+from e2e.cluster.processes import wait_until
 from e2e.kind.cluster import REGISTRY
 from e2e.kind.engine import run
 from e2e.kind.images import build_one
@@ -73,6 +75,16 @@ def _objects(kubectl: Callable[..., str], image: str) -> Iterator[dict[str, Any]
 
 def _restart_operator(nodes: Nodes) -> None:
     system = nodes.kubectl(SYSTEM)
-    system("rollout", "restart", "deployment/greenroom-operator")
+
+    def restarted() -> bool:
+        try:
+            system("rollout", "restart", "deployment/greenroom-operator")
+        except KubectlError as error:
+            # Kueue has a say in Deployments, and is not heard at once.
+            assert "webhook" in str(error), error
+            return False
+        return True
+
+    wait_until(restarted, 120.0, "Kueue's webhooks answer")
     wait = ("rollout", "status", "deployment/greenroom-operator", "--timeout=180s")
     system(*wait, seconds=200.0)
