@@ -29,7 +29,7 @@ from greenroom_operator.observed import ChildKey, Decision, Observed
 from greenroom_operator.plan import is_seeding, plan
 from greenroom_operator.plan.secret import token_secret
 from greenroom_operator.policies import decide, is_ours, polling, queueing
-from greenroom_operator.progress import Poller
+from greenroom_operator.progress import Poller, learner_pod
 from greenroom_operator.queue import Urgency, WorkQueue
 from greenroom_operator.queueing import Queues
 from greenroom_operator.settings import PlanOptions
@@ -281,7 +281,12 @@ class Controller:
         if phase is not None:
             self._metrics.experiments.labels(phase).dec()
         self._queue.forget(key)
-        self._poller.cancel(key)
+        # Its learner stays until its last word was read, by whomever.
+        family = self._cache.peek(key)
+        pods = [] if family is None else [pod for _, pod in family.pods.values()]
+        pod = learner_pod(pods)
+        leaving = pod is not None and pod.deleting
+        self._poller.schedule(key, polling.HURRY_SECONDS if leaving else None)
 
 
 def _why(error: Exception) -> tuple[str, float]:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, get_args
@@ -103,10 +104,14 @@ class Poller:
         self._changed(key)
 
     async def _ask_pod(self, key: Key) -> None:
-        family, stored = self._cache.family(key), self._cache.stored(key)
+        family, stored = self._cache.peek(key), self._cache.stored(key)
+        if family is None:
+            return
         pod = learner_pod([pod for _, pod in family.pods.values()])
         if stored is None or pod is None:
             family.silence = None
+            if pod is not None:
+                await self._release(key, pod)
             return
         now = datetime.now(UTC)
         try:
@@ -125,6 +130,11 @@ class Poller:
         self._metrics.polls.labels("answered").inc()
         if family.experiment is not None and family.experiment.uid == stored.uid:
             family.progress, family.silence = progress, None
+
+    async def _release(self, key: Key, pod: Pod) -> None:
+        """Read the last word of a learner whose experiment was deleted: it leaves after that."""
+        with suppress(OperatorError, aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            await self._status(key[0], pod)
 
     async def _status(self, namespace: str, pod: Pod) -> Any:
         if self._via == "proxy":

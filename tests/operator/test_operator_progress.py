@@ -82,12 +82,13 @@ class Answering:
     """An HTTP server that gives one answer at one path, and knows no other."""
 
     def __init__(self, path, host, port=0):
-        self.status, self.text = 200, json.dumps(GOOD).encode()
+        self.status, self.text, self.asked = 200, json.dumps(GOOD).encode(), 0
         answering = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 known = self.path == path
+                answering.asked += known
                 status, text = (answering.status, answering.text) if known else (404, b"")
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(text)))
@@ -143,22 +144,14 @@ def ask(learner, tmp_path):
         )
     )
 
-    async def once():
+    async def once(deleted):
         cache, metrics, asked = Cache(), Metrics(), asyncio.Event()
-        cache.experiment(
-            "ADDED",
-            {
-                "metadata": {
-                    "namespace": KEY[0],
-                    "name": KEY[1],
-                    "uid": "experiment",
-                    "resourceVersion": "1",
-                    "generation": 1,
-                }
-            },
-        )
+        metadata = {"namespace": KEY[0], "name": KEY[1], "uid": "experiment", "generation": 1}
+        cache.experiment("ADDED", {"metadata": {**metadata, "resourceVersion": "1"}})
         pod = Pod("x-learner-1", "pod", "learner", "Running", ready=True, ip=learner.host)
         cache.family(KEY).pods[pod.name] = 1, pod
+        if deleted:
+            cache.experiment("DELETED", {"metadata": {**metadata, "resourceVersion": "2"}})
         configuration = await load_configuration(str(kubeconfig))
         async with open_session(configuration) as session:
             api = Api(configuration, session, lambda *_: None)
@@ -169,7 +162,7 @@ def ask(learner, tmp_path):
             await poller.close()
         return cache.observed(KEY, NOW), metrics
 
-    return lambda: asyncio.run(once())
+    return lambda deleted=False: asyncio.run(once(deleted))
 
 
 def polls(metrics, result):
@@ -184,6 +177,17 @@ def test_an_answer_becomes_progress(learner, ask):
     assert seen.silence is None
     assert (seen.progress.environment_steps, seen.progress.pod) == (1000, "pod")
     assert polls(metrics, "answered") == 1
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_learner_whose_experiment_was_deleted_is_read_and_nothing_kept(learner, ask, status):
+    learner.status = status
+
+    seen, metrics = ask(deleted=True)
+
+    assert learner.asked == 1
+    assert seen.progress is seen.silence is None
+    assert polls(metrics, "answered") == polls(metrics, "silent") == 0
 
 
 @pytest.mark.parametrize(
