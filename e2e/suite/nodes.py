@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,3 +77,18 @@ class Nodes:
         """Whether the API server thinks that a node is well."""
         conditions = self.kubectl().json("get", "node", node)["status"]["conditions"]
         return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+    def drain(self, node: str, meanwhile: Callable[[], None]) -> str:
+        """Cordon a node and evict its pods, as PodDisruptionBudgets let; return what was said.
+
+        Args:
+            node: is empty afterwards, apart from pods of DaemonSets.
+            meanwhile: is called again and again until it is.
+        """
+        flags = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=600s")
+        with ThreadPoolExecutor(1) as beside:
+            drained = beside.submit(self.kubectl(), "drain", node, *flags, seconds=610.0)
+            while not drained.done():
+                meanwhile()
+                time.sleep(0.5)
+            return drained.result()
