@@ -13,7 +13,7 @@ from e2e.kind.node_image import build_options
 from e2e.suite.experiments import ROLES, Experiment, example
 from e2e.suite.nodes import Nodes
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.full]
 
 FOLDER = REPOSITORY / "examples" / "own-image"
 

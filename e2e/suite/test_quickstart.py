@@ -73,6 +73,7 @@ def test_the_cluster_of_the_quickstart_is_taken_down_and_brought_up(
     assert release.kubectl()("get", "crd", "rlexperiments.greenroom.dev")
 
 
+@pytest.mark.full
 def test_the_quickstart_on_a_cluster(release: Nodes, kubectl: Kubectl, tmp_path: Path) -> None:
     """Its registry is the nodes', and a node says that it has GPUs."""
     folder = copy_of_checkout(tmp_path / "greenroom")
