@@ -43,13 +43,13 @@ outlives its experiment."""
 
 # --- Kueue ----------------------------------------------------------------------------------
 
-QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
+QUEUE: Final = "kueue.x-k8s.io/queue-name"
 """On an experiment: the LocalQueue that it waits in before anything of it starts."""
 
 WORKLOAD: Final = "Workload"
 """Kind of Kueue's object by which an experiment waits."""
 
-PRIORITY_LABEL: Final = "kueue.x-k8s.io/priority-class"
+PRIORITY: Final = "kueue.x-k8s.io/priority-class"
 """On an experiment: the WorkloadPriorityClass that tells who of a queue is first."""
 
 # --- pods ---------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from greenroom_operator.client import Api, Object
 from greenroom_operator.errors import ApiRefused, ApiUnavailable, NotFound
 from greenroom_operator.experiment import Experiment
 from greenroom_operator.kinds import PRIORITY_CLASS, RESOURCE_FLAVOR, WORKLOAD
-from greenroom_operator.names import PRIORITY_LABEL, ROLES, workload_name
+from greenroom_operator.names import PRIORITY, ROLES, workload_name
 from greenroom_operator.observed import ChildKey, Decision, Observed, QueueEntry
 from greenroom_operator.policies import queueing, stopping
 from greenroom_operator.policies.goal import goal
@@ -83,7 +83,7 @@ class Queues:
 
         It is asked for its value once: Kueue does not follow a class that changes.
         """
-        name = (experiment.resource.metadata.labels or {}).get(PRIORITY_LABEL)
+        name = (experiment.resource.metadata.labels or {}).get(PRIORITY)
         place = queueing.entry(experiment, observed)
         known = None if place is None else place.priority
         if not name or not decision.queued:

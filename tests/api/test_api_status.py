@@ -32,6 +32,21 @@ STATUS: dict[str, Any] = {
         }
     ],
     "images": {"worker": "worker:1", "replay": "replay:1"},
+    "admission": {
+        "workload": "7b1f",
+        "time": "2026-01-01T00:00:00Z",
+        "clusterQueue": "research",
+        "podSets": [
+            {
+                "name": "learner",
+                "count": 1,
+                "nodeSelector": {"cloud.example.com/pool": "gpus"},
+                "tolerations": [{"key": "gpu", "operator": "Exists", "tolerationSeconds": 2**40}],
+                "labels": {"cloud.example.com/reserved": "yes"},
+                "annotations": {"cloud.example.com/request": "r1"},
+            }
+        ],
+    },
     "tokenSecret": "cartpole-token",
     "environmentSteps": 1234,
     "learnerSteps": 617,

@@ -27,7 +27,7 @@ def queued_workload(
     labels = resource.metadata.labels or {}
     counts = {"actor": subject.spec.actors.replicas}
     spec: dict[str, Any] = {
-        "queueName": labels[names.QUEUE_LABEL],
+        "queueName": labels[names.QUEUE],
         "podSets": [
             {"name": role, "count": counts.get(role, 1), "template": pod_template(subject, role)}
             for role in ROLES

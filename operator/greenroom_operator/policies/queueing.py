@@ -36,7 +36,7 @@ _NOT_STARTED: Final = ("PodsReady", "False", "WaitForStart", "the pods have not 
 
 def queue(experiment: Experiment) -> str:
     """Return the LocalQueue that an experiment names, "" if it names none."""
-    return (experiment.resource.metadata.labels or {}).get(names.QUEUE_LABEL, "")
+    return (experiment.resource.metadata.labels or {}).get(names.QUEUE, "")
 
 
 def workload(experiment: Experiment, observed: Observed) -> Child | None:

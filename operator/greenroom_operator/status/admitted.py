@@ -20,7 +20,7 @@ def admitted(situation: Situation) -> Verdict | None:
         words = f"the experiment has {kind.lower()}: it needs no quota"
         return Verdict("False", kind, words)
     if not observed.queueing:
-        label = f"{names.QUEUE_LABEL}: {queue}"
+        label = f"{names.QUEUE}: {queue}"
         words = "there is no Kueue here that this operator is to ask"
         return Verdict("False", reasons.QUEUEING_MISSING, f"label {label}, but {words}")
     place = queueing.entry(experiment, observed)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from life_tools import ALL, NONE, UID, all_pods, experiment, pod, seen, status_of
 
 from greenroom_operator import names
-from greenroom_operator.names import QUEUE_LABEL, WORKLOAD
+from greenroom_operator.names import QUEUE, WORKLOAD
 from greenroom_operator.observed import Child, QueueEntry
 from greenroom_operator.policies import decide
 from greenroom_operator.policies.queueing import Report, needs, report
@@ -21,7 +21,7 @@ TERMINAL = {"lastTransitionTime": "2026-11-24T12:00:00Z", "reason": "r", "messag
 def queued(status=None, queue="team", **fields):
     """An experiment that names a queue."""
     made = experiment(status, **fields)
-    metadata = made.resource.metadata.model_copy(update={"labels": {QUEUE_LABEL: queue}})
+    metadata = made.resource.metadata.model_copy(update={"labels": {QUEUE: queue}})
     return replace(made, resource=made.resource.model_copy(update={"metadata": metadata}))
 
 
