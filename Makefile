@@ -29,12 +29,12 @@ unit: .venv/synced
 	$(RUN) python -m e2e.cluster build
 	$(RUN) pytest -n auto -m "not slow"
 
-# Real nodes, by kind: the suite leaves its cluster standing, for a next run or for your hands.
+# Real nodes, by kind, and what happens there line by line: the suite leaves its cluster standing, for a next run or for your hands.
 e2e: cluster-up
-	$(RUN) pytest -n 0 --durations 0 -m "not full" e2e/suite
+	$(RUN) pytest -n 0 -s --durations 0 -m "not full" e2e/suite
 
 e2e-full: cluster-up
-	$(RUN) pytest -n 0 --durations 0 e2e/suite
+	$(RUN) pytest -n 0 -s --durations 0 e2e/suite
 
 cluster-up: .venv/synced
 	$(RUN) python -m e2e.kind up
