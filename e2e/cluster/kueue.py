@@ -4,7 +4,7 @@
         plane.cluster.kubectl()("get", "clusterqueues")
 
 Its controller is a process on 127.0.0.1, as the control plane is, so that the API server is told
-of its webhooks by URL.
+of its webhooks by URL. It needs root, or a user's right to namespaces of their own.
 """
 
 from __future__ import annotations
