@@ -137,7 +137,8 @@ class Controller:
         images = resolve_images(experiment, self._options)
         token, refused = await self._token(experiment)
         experiment = replace(experiment, status=before | {"images": images} | token)
-        experiment = await self._queues.with_admission(experiment, self._observe(experiment))
+        if queueing.queue(experiment) or "admission" in experiment.status:
+            experiment = await self._queues.with_admission(experiment, self._observe(experiment))
         observed = self._observe(experiment)
         decision = decide(experiment, observed)
         if decision.delete:
